@@ -1,0 +1,1 @@
+"""Category, tags and colour of clothes from their photos."""

@@ -1,0 +1,124 @@
+"""What the model must beat, on the same folds: class prior, linear probe, one network for each task."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from challenges.vinted.dataset import CATEGORIES, COLORS, TAGS, Labels
+from challenges.vinted.evaluate import score
+from challenges.vinted.model import GarmentNet, TaskWeights
+from challenges.vinted.predict import Probabilities
+from challenges.vinted.train import Recipe, cross_validate, cross_validated_metrics, pretrain
+from challenges.vinted.training_set import MARKET, TrainingSet, load_training_set, take
+from common.cli import progress
+from common.data.images import resize_image
+from common.metrics.multilabel import best_f1_threshold
+
+PROBE_PENALTIES = np.logspace(-4, 0, 5)  # inverse L2 penalties of the probe, chosen inside the training folds
+
+
+def compare(
+    data_path: Path, patterns: Path | None, runs: Path, *, n_renders: int, recipe: Recipe | None = None
+) -> dict[str, Any]:
+    """Score the shipped recipe and its three baselines on the market photos, all on the same folds.
+
+    Stages that `train` finished under `runs` are not repeated.
+    """
+    recipe = recipe or Recipe()
+    data = load_training_set(data_path, patterns, n_renders=n_renders, seed=recipe.seed)
+    pretrained = pretrain(data, recipe, runs)
+    market = data.sources == MARKET
+    table = {
+        "class prior": score_folds(data, prior_by_fold(data)),
+        "linear probe": score_folds(data, probe_by_fold(data, recipe)),
+        "one network for both tasks": cross_validated_metrics(data, cross_validate(data, pretrained, recipe, runs))[
+            "market"
+        ],
+    }
+    category_only, tags_only = TaskWeights(tags=0.0, color=0.0), TaskWeights(category=0.0, color=0.0)
+    for name, weights in (("category", category_only), ("tags", tags_only)):
+        held_out = cross_validate(data, pretrained, recipe, runs / f"only-{name}", weights)
+        metrics = cross_validated_metrics(data, held_out)["market"]
+        kept = ("top1_accuracy", "top2_accuracy", "ece") if name == "category" else ("macro_f1", "tags")
+        table[f"one network for {name} alone"] = {key: metrics[key] for key in kept} | {"n_photos": int(market.sum())}
+    return table
+
+
+def prior_by_fold(data: TrainingSet) -> tuple[Probabilities, NDArray[np.bool_]]:
+    """Every photo gets the shares of the other folds, and the tags that more than half of these have."""
+    market = np.flatnonzero(data.sources == MARKET)
+    folds, labels = data.folds[market], take(data.labels, market)
+    category, tags = np.empty((len(market), len(CATEGORIES))), np.empty((len(market), len(TAGS)))
+    for fold in np.unique(folds):
+        inside = folds == fold
+        category[inside] = labels.categories[~inside].mean(0)
+        tags[inside] = labels.tags[~inside].mean(0)
+    return _probabilities(category, tags), tags > 0.5
+
+
+def probe_by_fold(data: TrainingSet, recipe: Recipe) -> tuple[Probabilities, NDArray[np.bool_]]:
+    """Logistic regressions on the features of the ImageNet trunk, which is left as it is.
+
+    The penalty is chosen by cross-validation inside the training folds, grouped as the folds are; a tag's
+    threshold is the best of the training folds' own held-out probabilities.
+    """
+    rows = np.flatnonzero(data.sources == MARKET)
+    folds, groups, labels = data.folds[rows], data.groups[rows], take(data.labels, rows)
+    features = frozen_features(data.images[rows], recipe)
+    category, tags = np.zeros((len(rows), len(CATEGORIES))), np.zeros((len(rows), len(TAGS)))
+    decisions = np.zeros(tags.shape, dtype=bool)
+    with progress("linear probe", total=len(np.unique(folds))) as advance:
+        for fold in np.unique(folds):
+            inside, outside = folds == fold, folds != fold
+            probe, _ = fit_probe(features[outside], labels.categories[outside].argmax(1), groups[outside])
+            category[np.ix_(inside, probe.classes_)] = probe.predict_proba(features[inside])
+            for t in range(len(TAGS)):
+                truth = labels.tags[outside, t].astype(int)
+                probe, own = fit_probe(features[outside], truth, groups[outside])
+                tags[inside, t] = probe.predict_proba(features[inside])[:, 1]
+                decisions[inside, t] = tags[inside, t] >= best_f1_threshold(truth.astype(bool), own[:, 1])
+            advance()
+    return _probabilities(category, tags), decisions
+
+
+def fit_probe(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
+    """Return a logistic regression of `y` (N,) on `x` (N, D), and its held-out probabilities of these rows (N, C)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    inner = list(StratifiedGroupKFold(4, shuffle=True, random_state=0).split(x, y, groups))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    search = GridSearchCV(probe, {"logisticregression__C": PROBE_PENALTIES}, scoring="accuracy", cv=inner).fit(x, y)
+    own = cross_val_predict(search.best_estimator_, x, y, cv=inner, method="predict_proba")
+    return search.best_estimator_, own
+
+
+@torch.inference_mode()
+def frozen_features(images: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
+    """(N, H, W, 3) uint8 RGB -> (N, n_features) of the pretrained trunk."""
+    torch.set_flush_denormal(True)
+    net = GarmentNet(backbone=recipe.backbone).eval()
+    parts = []
+    for start in range(0, len(images), 32):
+        batch = np.stack([resize_image(image, recipe.input_size) for image in images[start : start + 32]])
+        parts.append(net.features(torch.from_numpy(batch)).numpy())
+    return np.concatenate(parts)
+
+
+def score_folds(data: TrainingSet, answer: tuple[Probabilities, NDArray[np.bool_]]) -> dict[str, Any]:
+    """Score held-out answers on the market photos."""
+    market = np.flatnonzero(data.sources == MARKET)
+    labels = take(data.labels, market)
+    known = Labels(labels.categories, labels.tags, np.full(len(market), -1))  # baselines say nothing of colours
+    return score(known, *answer, data.groups[market])
+
+
+def _probabilities(category: NDArray[np.float64], tags: NDArray[np.float64]) -> Probabilities:
+    return Probabilities(
+        category.astype(np.float32), tags.astype(np.float32), np.zeros((len(tags), len(COLORS)), np.float32)
+    )

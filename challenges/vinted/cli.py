@@ -1,0 +1,211 @@
+"""Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.cli import create_app, print_summary
+from common.errors import UserError
+
+app = create_app(
+    "vinted", "Photo of a second-hand garment -> its two likeliest categories of five, and its pattern tags."
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WEIGHTS = REPOSITORY / "data" / "weights" / "vinted"
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder or archive in the official layout (data.zip beside the parquet tables). "
+        "Default: data/vinted/official if it is there, else a generated sample.",
+    ),
+]
+ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained model.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
+
+
+@app.command()
+def predict(
+    photos: Annotated[list[Path] | None, typer.Argument(help="Photos to look at now, instead of a data set.")] = None,
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")] = Path("predictions.parquet"),
+    model: ModelOption = WEIGHTS,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write <out>.probabilities.parquet: every probability.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 2 if any photo could not be read.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Predict every row of test.parquet, or the photos named.
+
+    Photos that cannot be read never stop the run: they get what training saw most often, and are named with
+    the reason in <out>.report.json.
+
+    Examples: [bold]predict --data my_folder --out predictions.parquet[/bold], [bold]predict photo.jpg[/bold]
+    """
+    if photos:
+        _predict_files(photos, model, as_json)
+        return
+    from challenges.vinted.dataset import load
+    from challenges.vinted.predict import load_model, predict_dataset, tabulate_probabilities, write
+    from common.data.tables import write_parquet
+
+    path, generated = _data_or_sample(data)
+    loaded = load_model(model)
+    dataset = load(path, part="test")
+    frame, found, unreadable = predict_dataset(loaded, dataset)
+    uuids = frame["uuid"].tolist()
+    summary: dict[str, Any] = {
+        "out": out,
+        "data": path,
+        "generated_sample": generated,
+        "n_photos": len(frame),
+        "n_unreadable": len(unreadable),
+    }
+    report = summary | {"unreadable": [{"row": r, "uuid": uuids[r], "reason": why} for r, why in unreadable.items()]}
+    write(frame, out, report)
+    if probabilities:
+        write_parquet(tabulate_probabilities(loaded, uuids, found), out.with_suffix(".probabilities.parquet"))
+    text = f"{out}: {len(frame)} photos of {_describe(path, generated)} predicted"
+    if unreadable:
+        text += (
+            f"; {len(unreadable)} could not be read and got the training prior, see {out.with_suffix('.report.json')}"
+        )
+    print_summary(summary, text, as_json)
+    if strict and unreadable:
+        raise UserError(
+            f"--strict: {len(unreadable)} photos could not be read; {out.with_suffix('.report.json')} names them"
+        )
+
+
+def _predict_files(photos: list[Path], model: Path, as_json: bool) -> None:
+    """Print one line a photo; fail at the end if any could not be read."""
+    from challenges.vinted.predict import describe, load_model, predict_photos, read_file
+
+    loaded = load_model(model)
+    found, unreadable = predict_photos(loaded, [str(p) for p in photos], read_file)
+    for row, photo in enumerate(photos):
+        if row not in unreadable:
+            answer = describe(loaded, found, row)
+            print_summary({"photo": photo} | answer.as_dict(), f"{photo}: {answer}", as_json)
+    if unreadable:
+        what = "; ".join(f"{photos[row]}: {reason}" for row, reason in unreadable.items())
+        raise UserError(f"not read: {what}")
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Option("--source", help="official, open, patterns or sample.")] = "sample",
+    from_dir: Annotated[
+        Path | None, typer.Option("--from-dir", help="A copy that already lies on disk; nothing is downloaded.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: data/vinted/<source>.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Get a data set in the official layout. This is the only command that uses the network."""
+    from challenges.vinted.sources import fetch
+    from common.data.tables import write_json
+
+    folder = out or REPOSITORY / "data" / "vinted" / source
+    report = fetch(source, folder, from_dir)
+    write_json(report, folder / "fetch.report.json")
+    counts = ", ".join(f"{key} {value}" for key, value in report.items() if isinstance(value, int | str))
+    print_summary({"out": folder} | report, f"{folder}: {counts}", as_json)
+
+
+@app.command()
+def train(
+    data: DataOption = None,
+    patterns: Annotated[
+        Path | None,
+        typer.Option("--patterns", help="Extra photos of worn dresses with tags (labels.parquet, images.zip)."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the trained model.")] = Path("runs/vinted/model"),
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of checkpoints; the same folder resumes.")] = Path(
+        "runs/vinted"
+    ),
+    renders: Annotated[int, typer.Option("--renders", help="How many generated garments join the training.")] = 1_500,
+    quick: Annotated[bool, typer.Option("--quick", help="One short epoch a stage, to see that all runs.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of weights, order and augmentation.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train, cross-validate, calibrate, quantise and write a model. Resumes where it was stopped."""
+    from challenges.vinted.evaluate import headline
+    from challenges.vinted.train import Recipe, quick_recipe
+    from challenges.vinted.train import train as train_model
+
+    path, generated = _data_or_sample(data)
+    recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
+    metrics = train_model(path, out, runs, patterns=patterns, n_renders=renders, recipe=recipe)
+    text = f"{out}: trained on {_describe(path, generated)}; held out: {headline(metrics['market'])}"
+    print_summary(
+        {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["market"]}, text, as_json
+    )
+
+
+@app.command()
+def evaluate(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json and figures.")] = Path(
+        "runs/vinted/evaluation"
+    ),
+    model: ModelOption = WEIGHTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a model on the labelled photos of a data set: metrics.json and figures."""
+    from challenges.vinted.dataset import load
+    from challenges.vinted.evaluate import evaluate as evaluate_model
+    from challenges.vinted.evaluate import headline
+    from challenges.vinted.predict import load_model
+    from common.artifacts import load_artifact
+
+    path, generated = _data_or_sample(data)
+    fingerprint = load_artifact(model, "vinted").manifest.data_fingerprint
+    metrics = evaluate_model(load_model(model), load(path, part="labelled"), out, fingerprint)
+    text = f"{out}: {metrics['n_photos']} photos of {_describe(path, generated)}: {headline(metrics)}"
+    if metrics["seen_in_training"]:
+        text += "; these photos were trained on, so this says nothing about new ones"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+@app.command()
+def compare(
+    data: DataOption = None,
+    patterns: Annotated[Path | None, typer.Option("--patterns", help="As in train.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = Path("runs/vinted/comparison.json"),
+    runs: Annotated[Path, typer.Option("--runs", help="The checkpoints of train.")] = Path("runs/vinted"),
+    renders: Annotated[int, typer.Option("--renders", help="As in train.")] = 1_500,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the model against simpler ones on the same folds: class prior, linear probe, a network for each task."""
+    from challenges.vinted.baselines import compare as compare_models
+    from common.data.tables import write_json
+
+    path, generated = _data_or_sample(data)
+    table = compare_models(path, patterns, runs, n_renders=renders)
+    write_json(table, out)
+    print_summary(
+        {"out": out, "data": path} | table, f"{out}: {len(table)} models on {_describe(path, generated)}", as_json
+    )
+
+
+def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
+    """Return the data set to use, and whether it is the generated sample, which is written on first use."""
+    if data is not None:
+        return data, False
+    official = REPOSITORY / "data" / "vinted" / "official"
+    if official.is_dir():
+        return official, False
+    sample = REPOSITORY / "data" / "vinted" / "sample"
+    if not (sample / "test.parquet").is_file():
+        from challenges.vinted.sample import write_sample
+
+        write_sample(sample)
+    return sample, True
+
+
+def _describe(path: Path, generated: bool) -> str:
+    return f"the generated sample {path} (no --data given)" if generated else str(path)

@@ -1,0 +1,247 @@
+"""Artifact + photos -> the output file. Needs neither torch nor labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.artifacts import load_artifact
+from common.cli import progress
+from common.data.archives import MemberError
+from common.data.images import ImageError, decode_image, resize_image
+from common.errors import UserError
+from common.inference.batch import available_cores, map_chunks
+from common.inference.session import create_session
+
+if TYPE_CHECKING:
+    import onnxruntime
+    import pandas as pd
+
+    from challenges.vinted.dataset import Dataset
+
+DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "data" / "weights" / "vinted"
+CHUNK_SIZE = 8  # photos in one pass: their activations stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Model:
+    """The exported network with what is needed to read its outputs."""
+
+    session: onnxruntime.InferenceSession
+    categories: tuple[str, ...]
+    tags: tuple[str, ...]
+    colors: tuple[str, ...]
+    input_size: tuple[int, int]  # (height, width)
+    thresholds: NDArray[np.float32]  # (n_tags,): a tag is present from this probability on
+    prior: Probabilities  # of one row: what training saw on average, the answer for an unreadable photo
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Calibrated probabilities of N photos."""
+
+    category: NDArray[np.float32]  # (N, n_categories), rows sum to 1
+    tags: NDArray[np.float32]  # (N, n_tags)
+    color: NDArray[np.float32]  # (N, n_colors), rows sum to 1
+
+    @staticmethod
+    def concatenate(parts: Sequence[Probabilities]) -> Probabilities:
+        """Stack the rows of several."""
+        return Probabilities(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("category", "tags", "color")))
+
+
+def load_model(directory: Path = DEFAULT_MODEL, n_threads: int = 1) -> Model:
+    """Load and check an artifact.
+
+    Raises:
+        UserError: it is missing, damaged or of another challenge.
+    """
+    artifact = load_artifact(directory, "vinted")
+    manifest = artifact.manifest
+    prior = manifest.config["prior"]
+    return Model(
+        session=create_session(artifact.path("model.onnx"), n_threads),
+        categories=tuple(manifest.labels["category"]),
+        tags=tuple(manifest.labels["tags"]),
+        colors=tuple(manifest.labels["color"]),
+        input_size=(manifest.input["height"], manifest.input["width"]),
+        thresholds=np.array([manifest.config["thresholds"][t] for t in manifest.labels["tags"]], dtype=np.float32),
+        prior=Probabilities(*(np.array([prior[k]], dtype=np.float32) for k in ("category", "tags", "color"))),
+    )
+
+
+def predict_images(model: Model, images: NDArray[np.uint8]) -> Probabilities:
+    """(N, H, W, 3) uint8 RGB at the model's input size -> probabilities."""
+    outputs = model.session.run(["category", "tags", "color"], {"pixels": images})
+    return Probabilities(*outputs)
+
+
+def predict_photos(
+    model: Model,
+    uuids: Sequence[str],
+    read: Callable[[str], bytes],
+    *,
+    n_workers: int | None = None,
+    description: str = "predicting",
+) -> tuple[Probabilities, dict[int, str]]:
+    """Read, decode and predict photos; what cannot be read gets the training prior.
+
+    Args:
+        model: from `load_model`.
+        uuids: which photos, in which order.
+        read: returns a photo's bytes, or raises KeyError, OSError or MemberError; called from many threads.
+        n_workers: threads; by default one for each available core.
+        description: of the progress bar.
+
+    Returns:
+        Probabilities of all N photos, in order, and the reason for each photo that could not be read, by row.
+    """
+
+    def work(chunk: list[str]) -> tuple[Probabilities, dict[int, str]]:
+        images = np.empty((len(chunk), *model.input_size, 3), np.uint8)
+        reasons: dict[int, str] = {}
+        for i, uuid in enumerate(chunk):
+            try:
+                images[i] = resize_image(decode_image(read(uuid), min_size=model.input_size), model.input_size)
+            except (KeyError, OSError, MemberError, ImageError) as error:
+                images[i], reasons[i] = 0, "no photo of this uuid" if isinstance(error, KeyError) else str(error)
+        found = predict_images(model, images)
+        for name in ("category", "tags", "color"):
+            getattr(found, name)[list(reasons)] = getattr(model.prior, name)
+        return found, reasons
+
+    parts: list[Probabilities] = [
+        Probabilities(*(a[:0] for a in (model.prior.category, model.prior.tags, model.prior.color)))
+    ]
+    unreadable: dict[int, str] = {}
+    with progress(description, total=len(uuids)) as advance:
+        done = 0
+        for found, reasons in map_chunks(work, uuids, CHUNK_SIZE, n_workers or available_cores()):
+            unreadable |= {done + i: reason for i, reason in reasons.items()}
+            done += len(found.category)
+            parts.append(found)
+            advance(len(found.category))
+    return Probabilities.concatenate(parts), unreadable
+
+
+def top_two(category: NDArray[np.float32]) -> NDArray[np.int64]:
+    """(N, C) probabilities -> (N, 2) the likeliest category and the second; never the same one."""
+    return np.argsort(-category, axis=1, kind="stable")[:, :2]
+
+
+def predict_dataset(model: Model, dataset: Dataset) -> tuple[pd.DataFrame, Probabilities, dict[int, str]]:
+    """Predict every row of `test.parquet`, in its order, in the form of its `example_predictions.parquet`."""
+    assert dataset.test is not None
+    uuids = dataset.test["uuid"].tolist()
+    probabilities, unreadable = predict_photos(model, uuids, dataset.photos.read)
+    return tabulate(model, uuids, probabilities, dataset.example), probabilities, unreadable
+
+
+def tabulate(
+    model: Model, uuids: Sequence[str], probabilities: Probabilities, example: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Write the answer as the assignment wants it: uuid, category1, category2 and one column for each tag.
+
+    Categories are names, or codes in the alphabetical order of the names where the example holds codes;
+    columns and dtypes are the example's.
+
+    Raises:
+        UserError: the example has a column that is none of these.
+    """
+    import pandas as pd
+
+    order = top_two(probabilities.category)  # (N, 2)
+    decisions = (probabilities.tags >= model.thresholds).astype(np.int64)  # (N, n_tags)
+    names = np.array(sorted(model.categories))
+    codes = np.argsort(np.argsort(model.categories))[order]  # rank of each name
+    as_codes = example is not None and pd.api.types.is_numeric_dtype(example["category1"])
+    categories = codes if as_codes else names[codes]
+    frame = pd.DataFrame(
+        {"uuid": uuids, "category1": categories[:, 0], "category2": categories[:, 1]}
+        | dict(zip(model.tags, decisions.T, strict=True))
+    )
+    if example is None:
+        return frame
+    unknown = [c for c in example.columns if c not in frame.columns]
+    if unknown:
+        raise UserError(
+            f"example_predictions.parquet: column {unknown[0]!r} is not one that is predicted "
+            f"({', '.join(frame.columns)}); remove it"
+        )
+    return frame[list(example.columns)].astype(example.dtypes.to_dict())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one photo."""
+
+    categories: tuple[tuple[str, float], ...]  # the two likeliest with their probabilities, the likeliest first
+    tags: dict[str, tuple[bool, float]]  # whether it is there, and its probability
+    color: tuple[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "categories": [{"name": name, "probability": p} for name, p in self.categories],
+            "tags": {name: {"present": present, "probability": p} for name, (present, p) in self.tags.items()},
+            "color": {"name": self.color[0], "probability": self.color[1]},
+        }
+
+    def __str__(self) -> str:
+        """One line to read."""
+        categories = " or ".join(f"{name} ({p:.0%})" for name, p in self.categories)
+        tags = ", ".join(f"{name} ({p:.0%})" for name, (present, p) in self.tags.items() if present)
+        return f"{categories}; {tags or 'no pattern tag'}; colour {self.color[0]}"
+
+
+def describe(model: Model, probabilities: Probabilities, row: int) -> Answer:
+    """Put one row of probabilities into words."""
+    category, tags, color = (a[row] for a in (probabilities.category, probabilities.tags, probabilities.color))
+    best = top_two(category[None])[0]
+    return Answer(
+        categories=tuple((model.categories[c], round(float(category[c]), 4)) for c in best),
+        tags={
+            tag: (bool(p >= threshold), round(float(p), 4))
+            for tag, p, threshold in zip(model.tags, tags, model.thresholds, strict=True)
+        },
+        color=(model.colors[int(color.argmax())], round(float(color.max()), 4)),
+    )
+
+
+def read_file(path: str) -> bytes:
+    """Return the bytes of a file named on the command line.
+
+    Raises:
+        OSError: it cannot be read; the text is the reason alone.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(error.strerror or "cannot be read") from error
+
+
+def tabulate_probabilities(model: Model, uuids: Sequence[str], probabilities: Probabilities) -> pd.DataFrame:
+    """One row a photo: uuid, then the probability of each category, tag and colour under its own name."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {"uuid": uuids}
+    for names, values in (
+        (model.categories, probabilities.category),
+        (model.tags, probabilities.tags),
+        (model.colors, probabilities.color),
+    ):
+        columns |= dict(zip(names, values.T, strict=True))
+    return pd.DataFrame(columns)
+
+
+def write(frame: pd.DataFrame, out: Path, report: dict[str, Any]) -> None:
+    """Write the predictions and, beside them, `<out>.report.json`."""
+    from common.data.tables import write_json, write_parquet
+
+    write_parquet(frame, out)
+    write_json(report, out.with_suffix(".report.json"))

@@ -1,0 +1,1 @@
+"""What every challenge shares; knows nothing of any challenge."""

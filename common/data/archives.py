@@ -1,0 +1,329 @@
+"""Files read straight out of a folder or a zip, without unpacking and without trusting the archive."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import stat
+import struct
+import weakref
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol, Self
+
+from common.errors import UserError
+
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
+_BAD_NAME = re.compile(r"[\x00-\x1f\x7f\\]|^/|^.:|(?:^|/)\.\.(?:/|$)|^$")
+_LOCAL_HEADER = struct.Struct("<4s2B4HL2L2H")  # APPNOTE.TXT 4.3.7
+_LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
+_ENCRYPTED = 0x1 | 0x40 | 0x2000  # general purpose flags: encryption, strong encryption, masked header
+_EXTRA_FIELD_GUESS = 64  # bytes of a local extra field read along with the data, to save a second read
+_RATIO_FREE_BYTES = 1_000_000  # small files may shrink by any ratio: they do no harm
+
+
+@dataclass(frozen=True)
+class ArchiveLimits:
+    """What an archive may hold; sizes in bytes after expansion, ratio = expanded / compressed."""
+
+    max_members: int = 2_000_000
+    max_member_bytes: int = 200_000_000
+    max_total_bytes: int = 200_000_000_000
+    max_ratio: float = 200.0
+
+
+class MemberError(ValueError):
+    """One member, `name`, cannot be read for `reason`; the rest of the store can."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[MemberError], tuple[str, str]]:  # crosses process borders
+        return type(self), (self.name, self.reason)
+
+
+class FileStore(Protocol):
+    """Named files, wherever they lie; names are POSIX paths relative to the store, sorted."""
+
+    @property
+    def path(self) -> Path:
+        """The folder or archive."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The files, sorted, without Mac resource files."""
+
+    def read(self, name: str) -> bytes:
+        """The content of one file; may be called from many threads. Raises MemberError."""
+
+    def close(self) -> None:
+        """Let go of the archive; reading afterwards is an error."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
+    """Open a folder or a zip archive.
+
+    Raises:
+        UserError: there is nothing at `path`, it is neither folder nor zip, or it holds what no honest
+            archive holds: paths or links out of it, encryption, repeated or overlapping members,
+            sizes or ratios over `limits`.
+    """
+    path = Path(path)
+    limits = limits or ArchiveLimits()
+    if path.is_dir():
+        return _FolderStore(path, limits)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder")
+    if not path.is_file():
+        raise UserError(f"{path} is neither a folder nor a zip archive")
+    return _ZipStore(path, limits)
+
+
+def index_by_stem(names: Iterable[str]) -> dict[str, str]:
+    """Map the stem of each name ('data/abc.jpeg' -> 'abc') to the name.
+
+    Of several names with one stem an image wins, then the first in sorted order.
+    """
+    index: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for name in sorted(names):
+        stem, suffix = posixpath.splitext(posixpath.basename(name))
+        (index if suffix.lower() in _IMAGE_SUFFIXES else others).setdefault(stem, name)
+    return others | index
+
+
+def _is_mac_litter(name: str) -> bool:
+    """Resource forks and folder settings that macOS puts into archives and folders."""
+    base = name.rpartition("/")[2]
+    return name.startswith("__MACOSX/") or "/__MACOSX/" in name or base.startswith("._") or base == ".DS_Store"
+
+
+class _FolderStore:
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+        self.path = path
+        self._limits = limits
+        self.names = sorted(_walk(path, path.resolve(), ""))
+        self._known = frozenset(self.names)
+        if len(self.names) > limits.max_members:
+            raise UserError(f"{path}: holds {len(self.names)} files, more than {limits.max_members}")
+
+    def read(self, name: str) -> bytes:
+        if name not in self._known:
+            raise MemberError(name, "no such file")
+        file = self.path / name
+        try:
+            with file.open("rb") as stream:
+                data = stream.read(self._limits.max_member_bytes + 1)
+        except OSError as error:
+            raise MemberError(name, f"cannot be read ({error.strerror})") from error
+        if len(data) > self._limits.max_member_bytes:
+            raise MemberError(name, f"larger than {self._limits.max_member_bytes} bytes")
+        return data
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _walk(folder: Path, root: Path, prefix: str) -> Iterator[str]:
+    """The regular files under `folder`, named relative to `root`.
+
+    Raises:
+        UserError: a folder cannot be listed, or a link leads out of `root`.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
+    for entry in entries:
+        name = prefix + entry.name
+        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+            raise UserError(f"{folder}: {entry.name!r} is a link that leads out of the folder; put the file there")
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), root, name + "/")
+        elif entry.is_file() and not _is_mac_litter(name):  # a linked folder inside is met where it lies
+            yield name
+
+
+class _Member(NamedTuple):
+    """What the central directory says of a file; sizes and offset in bytes."""
+
+    raw_name: bytes
+    offset: int
+    compressed_size: int
+    size: int
+    crc: int
+    method: int
+
+
+class _ZipStore:
+    """A zip read by position, so that threads share one handle without a lock and expand in parallel.
+
+    `zipfile` parses the central directory; its reader is not used because it serialises all threads on
+    one file position and stops at the size that the header claims.
+    """
+
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+        self.path = path
+        try:
+            self._file: IO[bytes] = path.open("rb")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        try:
+            self._members = _read_directory(path, self._file, limits)
+        except BaseException:
+            self._file.close()
+            raise
+        self.names = sorted(self._members)
+        # A data set lives as long as anyone uses it; the file is closed with the last reference, or by `close`.
+        weakref.finalize(self, self._file.close)
+
+    def read(self, name: str) -> bytes:
+        member = self._members.get(name)
+        if member is None:
+            raise MemberError(name, "no such member")
+        return _expand(name, member, self._raw(name, member))
+
+    def _raw(self, name: str, member: _Member) -> bytes:
+        """The compressed bytes, after the local header has been checked against the directory."""
+        head_size = _LOCAL_HEADER.size + len(member.raw_name)
+        wanted = head_size + _EXTRA_FIELD_GUESS + member.compressed_size
+        try:
+            block = os.pread(self._file.fileno(), wanted, member.offset)
+        except OSError as error:
+            raise MemberError(name, f"cannot be read ({error.strerror})") from error
+        if len(block) < head_size or not block.startswith(_LOCAL_HEADER_SIGNATURE):
+            raise MemberError(name, "its local header is missing")
+        fields = _LOCAL_HEADER.unpack_from(block)
+        name_size, extra_size = fields[-2:]
+        if block[_LOCAL_HEADER.size : _LOCAL_HEADER.size + name_size] != member.raw_name:
+            raise MemberError(name, "its local header bears another name")
+        start = head_size + extra_size
+        raw = block[start : start + member.compressed_size]
+        if len(raw) < member.compressed_size:  # a long extra field
+            raw = os.pread(self._file.fileno(), member.compressed_size, member.offset + start)
+        if len(raw) < member.compressed_size:
+            raise MemberError(name, "the archive ends within it")
+        return raw
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _expand(name: str, member: _Member, raw: bytes) -> bytes:
+    if member.method == zipfile.ZIP_STORED:
+        data = raw
+    elif member.method == zipfile.ZIP_DEFLATED:
+        expander = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            # One byte more than claimed: enough to know that the claim is a lie, never more in memory.
+            data = expander.decompress(raw, member.size + 1)
+        except zlib.error as error:
+            raise MemberError(name, "its compressed data are broken") from error
+        if len(data) <= member.size and not expander.eof:
+            raise MemberError(name, "its compressed data are cut off")
+    else:
+        raise MemberError(name, f"compression method {member.method} is not read (stored and deflate are)")
+    if len(data) != member.size:
+        raise MemberError(name, f"expands to another size than the {member.size} bytes it claims")
+    if zlib.crc32(data) != member.crc:
+        raise MemberError(name, "its checksum does not match")
+    return data
+
+
+def _read_directory(path: Path, file: IO[bytes], limits: ArchiveLimits) -> dict[str, _Member]:
+    """The files of a zip by name, after every check that needs no expansion."""
+    try:
+        with zipfile.ZipFile(file) as archive:  # leaves `file` open: it did not open it
+            infos = archive.infolist()
+            directory_start = archive.start_dir
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        struct.error,
+        ValueError,
+        OverflowError,
+        OSError,
+    ) as error:
+        raise UserError(f"{path}: not a readable zip archive ({error}); download or copy it again") from error
+    if len(infos) > limits.max_members:
+        raise UserError(f"{path}: holds {len(infos)} members, more than {limits.max_members}")
+    members: dict[str, _Member] = {}
+    for info in infos:
+        if reason := _objection(info, limits) or ("stands twice" if info.filename in members else ""):
+            raise UserError(f"{path}: refused, member {info.orig_filename!r} {reason}")
+        members[info.filename] = _member(info)
+    _check_total(path, members.values(), limits)
+    _check_overlaps(path, members, directory_start)
+    return {name: m for name, m in members.items() if not name.endswith("/") and not _is_mac_litter(name)}
+
+
+def _member(info: zipfile.ZipInfo) -> _Member:
+    name = info.orig_filename  # cp437 is slow in Python
+    raw_name = name.encode("utf-8" if info.flag_bits & 0x800 or name.isascii() else "cp437")
+    return _Member(raw_name, info.header_offset, info.compress_size, info.file_size, info.CRC, info.compress_type)
+
+
+def _objection(info: zipfile.ZipInfo, limits: ArchiveLimits) -> str:
+    """Why an honest archive would not hold this member; empty where nothing is wrong."""
+    name = info.orig_filename  # `filename` is already cut at a NUL
+    mode = info.external_attr >> 16
+    if _BAD_NAME.search(name):
+        return _name_objection(name)
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device, not a file"
+    if info.flag_bits & _ENCRYPTED:
+        return "is encrypted"
+    if info.file_size > limits.max_member_bytes:
+        return f"expands to {info.file_size} bytes, more than {limits.max_member_bytes}"
+    if info.file_size > max(_RATIO_FREE_BYTES, info.compress_size * limits.max_ratio):
+        return f"expands more than {limits.max_ratio:g} times"
+    return ""
+
+
+def _name_objection(name: str) -> str:
+    if name.startswith("/") or name[1:2] == ":":
+        return "has an absolute path"
+    if ".." in name.split("/"):
+        return "has a path that leads out of the archive"
+    return "has a backslash or a control character in its name, or no name"
+
+
+def _check_total(path: Path, members: Iterable[_Member], limits: ArchiveLimits) -> None:
+    total = sum(m.size for m in members)
+    compressed = sum(m.compressed_size for m in members)
+    if total > limits.max_total_bytes:
+        raise UserError(f"{path}: refused, expands to {total} bytes, more than {limits.max_total_bytes}")
+    if total > max(_RATIO_FREE_BYTES, compressed * limits.max_ratio):
+        raise UserError(f"{path}: refused, expands more than {limits.max_ratio:g} times")
+
+
+def _check_overlaps(path: Path, members: Mapping[str, _Member], directory_start: int) -> None:
+    """Refuse members that share bytes: the non-recursive bombs of D. Fifield, WOOT 2019, are made so."""
+    end = directory_start
+    for name, member in sorted(members.items(), key=lambda item: -item[1].offset):
+        least = _LOCAL_HEADER.size + len(member.raw_name) + member.compressed_size
+        if member.offset < 0 or member.offset + least > end:
+            raise UserError(f"{path}: refused, member {name!r} overlaps what follows it")
+        end = member.offset

@@ -1,0 +1,155 @@
+"""Tables on disk: atomic writes, and parquet read against a declared schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pandera.pandas as pa
+
+
+@contextmanager
+def replace_atomically(path: Path) -> Iterator[Path]:
+    """Yield a new path beside `path`; what is written there becomes `path` when the block succeeds.
+
+    Parent folders are made. On any exception, Ctrl-C included, the temporary file is removed and
+    `path` keeps what it held. A reader sees the old file or the new one, never a part.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file to write")
+    # The suffix stays last: writers choose the format, or a compression, by it.
+    temporary = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(6)}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)  # noqa: PTH105 - the call whose atomicity we rely on
+        _flush_to_disk(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write `frame` without its index to `path`, atomically."""
+    with replace_atomically(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def write_json(obj: object, path: Path) -> None:
+    """Write `obj` as indented UTF-8 JSON to `path`, atomically; see `json_text` for what is understood."""
+    with replace_atomically(path) as temporary:
+        temporary.write_text(json_text(obj, indent=2) + "\n", encoding="utf-8")
+
+
+def json_text(obj: object, indent: int | None = None) -> str:
+    """`obj` as strict JSON: NumPy values, dataclasses and paths are understood, NaN becomes null.
+
+    Raises:
+        TypeError: a value of another kind.
+    """
+    return json.dumps(_plain(obj), indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None  # JSON has no NaN
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(v) for v in value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if hasattr(value, "tolist"):  # NumPy arrays and scalars, without importing NumPy
+        return _plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def read_parquet(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Read `path`, with rows numbered from 0, and check it against `schema`.
+
+    Raises:
+        UserError: the file is missing or not parquet, or a value breaks the schema; the message names
+            file, column, row (position from 0), value, and what is allowed.
+    """
+    import pandera.errors
+
+    frame = _load_parquet(Path(path)).reset_index(drop=True)
+    try:
+        return schema.validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        raise UserError(f"{path}: {_first_failure(errors, frame)}") from errors
+
+
+def _load_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; name a parquet file")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise UserError(f"{path}: not a readable parquet file ({str(error).split('. ')[0]})") from error
+
+
+def _first_failure(errors: Any, frame: pd.DataFrame) -> str:
+    """The first broken rule of a pandera report as one line; rules on the whole table come first."""
+    cases = errors.failure_cases
+    cases = cases.assign(row=cases["index"].fillna(-1).astype("int64")).sort_values("row", kind="stable")
+    first = cases.iloc[0]
+    column, check, value = first["column"], str(first["check"]), first["failure_case"]
+    value = value.item() if hasattr(value, "item") else value  # 7, not np.int64(7)
+    if check == "column_in_dataframe":
+        text = f"column {value!r} is missing; the file has {', '.join(map(repr, frame.columns))}"
+    elif check == "column_in_schema":
+        text = f"column {value!r} does not belong; remove it"
+    elif check.startswith(("dtype(", "coerce_dtype(")) and first["row"] < 0:
+        wanted = check.partition("(")[2].strip("')")
+        text = f"column {column!r} has type {value}; it must be {wanted}"
+    elif first["schema_context"] == "DataFrameSchema" and first["row"] < 0:
+        text = f"the table must satisfy {check}"
+    elif first["row"] < 0:
+        text = f"column {column!r} is {value!r}; it must satisfy {check}"
+    else:
+        text = f"column {column!r}, row {first['row']}: {value!r} is not allowed; {_rule(check)}"
+    more = len(cases) - 1
+    return text + (f" (and {more} more)" if more else "")
+
+
+def _rule(check: str) -> str:
+    words = {"not_nullable": "a value must be given", "field_uniqueness": "each value may stand only once"}
+    return words.get(check, f"it must satisfy {check}")

@@ -1,0 +1,1 @@
+"""Export, int8 quantisation and sessions on ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Classification, multi-label, bootstrap confidence intervals and calibration."""

@@ -1,0 +1,1 @@
+"""Pretrained image backbones that load without a network."""

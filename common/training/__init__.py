@@ -1,0 +1,1 @@
+"""One explicit training loop, schedules, EMA, early stopping, checkpoints and seeding."""

@@ -1,0 +1,151 @@
+"""Atomic writes, strict JSON, and schema errors that name the place."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.data.tables import json_text, read_parquet, replace_atomically, write_json, write_parquet
+from common.errors import UserError
+
+SCHEMA = pa.DataFrameSchema(
+    {
+        "uuid": pa.Column(str, unique=True),
+        "cc3": pa.Column(str, pa.Check.isin(["BLOUSES", "MINI_DRESSES"])),
+        "floral": pa.Column("int64", pa.Check.isin([0, 1])),
+    },
+    strict=True,
+)
+
+
+def good_frame() -> pd.DataFrame:
+    return pd.DataFrame({"uuid": ["a", "b", "c"], "cc3": ["BLOUSES", "MINI_DRESSES", "BLOUSES"], "floral": [0, 1, 0]})
+
+
+def test_a_write_replaces_the_whole_file(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / "a.txt"
+    for text in ("one", "two"):
+        with replace_atomically(target) as temporary:
+            assert temporary.parent == target.parent
+            assert temporary.suffix == ".txt"
+            temporary.write_text(text)
+            assert not target.exists() or target.read_text() == "one"
+        assert target.read_text() == text
+    assert [p.name for p in target.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(error), replace_atomically(target) as temporary:  # noqa: PT012 - fails half way
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*a\.txt.*choose another place"):
+        write_json({}, tmp_path / "file" / "a.txt")
+    with pytest.raises(UserError, match="is a folder"):
+        write_json({}, tmp_path)
+
+
+def test_parquet_comes_back_as_written(tmp_path: Path) -> None:
+    write_parquet(good_frame().set_index(pd.Index([5, 6, 9])), tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(read_parquet(tmp_path / "a.parquet", SCHEMA), good_frame())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.assign(cc3=["BLOUSES", "SKIRTS", "x"]),
+         r"column 'cc3', row 1: 'SKIRTS' is not allowed; it must satisfy isin.*BLOUSES.*\(and 1 more\)"),
+        (lambda f: f.assign(cc3=["BLOUSES", None, "BLOUSES"]), r"'cc3', row 1: .* a value must be given"),
+        (lambda f: f.assign(uuid=["a", "b", "a"]), r"'uuid', row 0: 'a' .* only once \(and 1 more\)"),
+        (lambda f: f.assign(floral=[0, 1, 7]), r"'floral', row 2: 7 is not allowed; .*isin\(\[0, 1\]\)"),
+        (lambda f: f.assign(floral=["0", "1", "0"]), r"column 'floral' has type \w+; it must be int64"),
+        (lambda f: f.drop(columns="cc3"), r"column 'cc3' is missing; the file has 'uuid', 'floral'"),
+        (lambda f: f.assign(extra=1), r"column 'extra' does not belong"),
+        (lambda f: f.set_index(pd.Index([7, 8, 9])).assign(floral=[0, 1, 7]), r"row 2: 7"),
+    ],
+)  # fmt: skip
+def test_a_broken_table_is_refused_by_place(tmp_path: Path, change: object, message: str) -> None:
+    path = tmp_path / "data.parquet"
+    change(good_frame()).to_parquet(path)  # type: ignore[operator]
+    with pytest.raises(UserError, match=message) as caught:
+        read_parquet(path, SCHEMA)
+    assert str(caught.value).startswith(f"{path}: column")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_rule_on_the_whole_table(tmp_path: Path) -> None:
+    schema = pa.DataFrameSchema(checks=pa.Check(lambda f: len(f) > 5, error="at least six rows"))
+    good_frame().to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: the table .*at least six rows"):
+        read_parquet(tmp_path / "a.parquet", schema)
+
+
+@pytest.mark.parametrize("data", [b"", b"uuid,cc3\na,b\n" * 10, b"PAR1" + bytes(50) + b"PAR1"])
+def test_what_is_not_parquet_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.parquet").write_bytes(data)
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
+        read_parquet(tmp_path / "a.parquet", SCHEMA)
+
+
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(good_frame(), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="not a readable parquet"):
+        read_parquet(path, SCHEMA)
+
+
+def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        read_parquet(tmp_path / "none.parquet", SCHEMA)
+    with pytest.raises(UserError, match="is not a file"):
+        read_parquet(tmp_path, SCHEMA)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    x: int
+    y: float
+
+
+def test_json_understands_what_metrics_are_made_of(tmp_path: Path) -> None:
+    metrics = {
+        "f1": np.float32(0.5), "n": np.int64(3), "yes": np.bool_(True), "matrix": np.eye(2, dtype=int),
+        "none": None, "nan": [float("nan"), np.float64("inf")], "pair": Pair(1, 2.5),
+        "path": Path("a"), "set": {2, 1}, 3: "Kleid mit Blümchen",
+    }  # fmt: skip
+    write_json(metrics, tmp_path / "m.json")
+    text = (tmp_path / "m.json").read_text(encoding="utf-8")
+    assert "Blümchen" in text
+    assert json.loads(text) == {
+        "f1": 0.5, "n": 3, "yes": True, "matrix": [[1, 0], [0, 1]], "none": None, "nan": [None, None],
+        "pair": {"x": 1, "y": 2.5}, "path": "a", "set": [1, 2], "3": "Kleid mit Blümchen",
+    }  # fmt: skip
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        json_text({"a": object()})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_plain_json_comes_back(value: object) -> None:
+    assert json.loads(json_text(value)) == value

@@ -1,0 +1,68 @@
+"""ONNX says what PyTorch says, for any batch; int8 says nearly the same, smaller; broken models are refused."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from common.errors import UserError
+from common.inference.export import export_onnx, quantize_int8
+from common.inference.session import create_session
+
+pytestmark = pytest.mark.slow
+
+
+class TwoHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
+        self.a, self.b = nn.Linear(16, 4), nn.Linear(16, 2)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.norm(self.conv(pixels.permute(0, 3, 1, 2).float() / 255)).clamp(0, 6).mean((2, 3))
+        return self.a(x).softmax(1), self.b(x).sigmoid()
+
+
+@pytest.fixture(scope="module")
+def network() -> TwoHeads:
+    torch.manual_seed(0)
+    network = TwoHeads()
+    network(torch.randint(0, 256, (8, 12, 10, 3), dtype=torch.uint8))  # batch statistics that are not trivial
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(network: TwoHeads) -> bytes:
+    return export_onnx(network, torch.zeros(2, 12, 10, 3, dtype=torch.uint8), "pixels", ["a", "b"])
+
+
+def pixels(n: int) -> np.ndarray:
+    return np.random.default_rng(n).integers(0, 256, (n, 12, 10, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_onnx_is_the_network_for_any_batch(network: TwoHeads, exported: bytes, n: int):
+    found = create_session(exported).run(["a", "b"], {"pixels": pixels(n)})
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels(n)))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+def test_int8_is_close_and_computes_in_integers(exported: bytes):
+    import onnx
+
+    quantised = quantize_int8(exported, (pixels(16) for _ in range(4)), "pixels")
+    ours = create_session(quantised).run(["a", "b"], {"pixels": pixels(5)})
+    theirs = create_session(exported).run(["a", "b"], {"pixels": pixels(5)})
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=0.05)
+    weights = {t.data_type for t in onnx.load_from_string(quantised).graph.initializer if len(t.dims) == 4}
+    assert weights == {onnx.TensorProto.INT8}
+
+
+def test_broken_model_is_the_users_error(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(UserError, match=r"model\.onnx cannot be loaded"):
+        create_session(path)

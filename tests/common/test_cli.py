@@ -1,0 +1,140 @@
+"""What a command prints, where, and with which exit code."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from common import cli
+from common.errors import UserError
+
+
+def make_app() -> typer.Typer:
+    app = cli.create_app("demo", "A demonstration.")
+
+    @app.command()
+    def work(mode: str = "fine") -> None:
+        """Do one thing."""
+        if mode == "user":
+            raise UserError("a.parquet: column 'x' is missing;\n add it")
+        if mode == "bug":
+            raise ZeroDivisionError("division by zero")
+        if mode == "interrupt":
+            raise KeyboardInterrupt
+        if mode == "exit":
+            raise typer.Exit(2)
+        cli.print_summary({"mode": mode}, "done", as_json=False)
+
+    return app
+
+
+def run(*argv: str) -> int:
+    with pytest.raises(SystemExit) as leaving:
+        cli.run(make_app(), argv)
+    return int(leaving.value.code or 0)
+
+
+def test_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("work") == 0
+    assert capsys.readouterr() == ("done\n", "")
+
+
+def test_a_users_mistake_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("work", "--mode", "user") == 2
+    assert capsys.readouterr() == ("", "error: a.parquet: column 'x' is missing; add it\n")
+
+
+def test_our_bug_is_one_line_and_exit_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("work", "--mode", "bug") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "internal error: ZeroDivisionError: division by zero (--debug shows the traceback)\n"
+
+
+@pytest.mark.parametrize(("mode", "code"), [("user", 2), ("bug", 1)])
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_debug_anywhere_shows_the_traceback(
+    mode: str, code: int, place: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["work", "--mode", mode]
+    argv.insert(place, "--debug")
+    assert run(*argv) == code
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["work", "--mode", "interrupt"], 130),
+        (["work", "--mode", "exit"], 2),
+        (["work", "--no-such-option"], 2),
+        (["no-such-verb"], 2),
+        (["--help"], 0),
+        (["work", "--help"], 0),
+        (["work", "--", "--debug"], 2),  # behind a bare -- it is an argument like any other
+    ],
+)
+def test_exit_codes(argv: list[str], code: int) -> None:
+    assert run(*argv) == code
+
+
+def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.print_summary({"n": np.int64(3), "f1": float("nan"), "out": Path("a/b")}, "3 photos", as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"n": 3, "f1": None, "out": "a/b"}
+    cli.print_summary({}, "two\nlines", as_json=False)
+    assert capsys.readouterr().out == "two lines\n"
+
+
+def test_short_work_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with cli.progress("reading", total=10) as advance:
+        for _ in range(10):
+            advance()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_in_a_log_is_plain_lines_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 4.0, 10.0, 11.0, 19.0, 20.5])
+    monkeypatch.setattr("common.cli.time.monotonic", lambda: next(clock))
+    with cli.progress("reading", total=10) as advance:
+        for _ in range(5):
+            advance(2)
+    assert capsys.readouterr() == ("", "reading: 4 of 10 (40%)\nreading: 10 of 10 (100%)\n")
+
+
+def test_progress_on_a_terminal_is_a_bar_that_vanishes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "SHOW_AFTER_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    shown = ""
+    with cli.progress("reading", total=None) as advance:
+        advance(7)
+        deadline = time.monotonic() + 5
+        while "reading" not in shown and time.monotonic() < deadline:
+            shown += capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "reading" in shown
+    assert out == ""
+    assert "\x1b[2K" in err  # the line is erased
+
+
+def test_progress_stops_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with pytest.raises(UserError), cli.progress("reading"):
+        raise UserError("gone")
+
+
+def test_importing_the_factory_is_light() -> None:
+    heavy = ["numpy", "pandas", "pandera", "torch", "cv2", "rich", "typer", "requests"]
+    program = f"import sys, common.cli, common.data.sources; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

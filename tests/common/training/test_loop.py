@@ -1,0 +1,170 @@
+"""The loop learns, resumes to the bit after a kill, stops early, and refuses what does not fit."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from common.errors import UserError
+from common.training.loop import FitConfig, FitResult, MixtureSampler, fit, warmup_cosine
+
+
+def linear_problem() -> DataLoader:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(64, 3, generator=generator)
+    y = x @ torch.tensor([[1.0], [-2.0], [0.5]])
+    return DataLoader(TensorDataset(x, y), batch_size=16)
+
+
+def squared_error(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
+    x, y = batch
+    return (model(x) - y).square().mean()
+
+
+def run(config: FitConfig, checkpoint: Path | None = None, **options) -> FitResult:
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.1), nn.Linear(8, 1))
+    groups = [{"params": list(model.parameters()), "lr": 0.05}]
+    return fit(model, groups, linear_problem(), squared_error, config, checkpoint=checkpoint, **options)
+
+
+def weights(result: FitResult) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in result.model.parameters()])
+
+
+def test_learns_a_linear_map():
+    result = run(FitConfig(epochs=40, ema_decay=0.9))
+    assert result.history[-1]["loss"] < 0.25 * result.history[0]["loss"]
+    assert [row["epoch"] for row in result.history] == list(range(1, 41))
+
+
+def test_same_seed_same_weights_other_seed_other_weights():
+    assert torch.equal(weights(run(FitConfig(epochs=2))), weights(run(FitConfig(epochs=2))))
+    assert not torch.equal(weights(run(FitConfig(epochs=2))), weights(run(FitConfig(epochs=2, seed=1))))
+
+
+def test_resumes_to_the_same_weights(tmp_path: Path):
+    config = FitConfig(epochs=4)
+    whole = run(config)
+    calls = []
+
+    def stop_in_third_epoch(model: nn.Module) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        run(config, tmp_path, validate=stop_in_third_epoch)
+    resumed = run(config, tmp_path)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert len(resumed.history) == 4
+
+
+@pytest.mark.slow
+def test_resumes_after_a_real_kill(tmp_path: Path):
+    """SIGKILL in the middle; the second process ends with the weights of one that was never killed."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys, time, pathlib, torch
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from test_loop import run, weights
+        from common.training.loop import FitConfig
+        slow = lambda model: (time.sleep(float(sys.argv[2])), {{}})[1]
+        result = run(FitConfig(epochs=6), pathlib.Path(sys.argv[1]), validate=slow)
+        print(weights(result).double().sum().item())
+        """)
+    )
+    command = [sys.executable, "-W", "ignore", str(script)]
+    killed = subprocess.Popen([*command, str(tmp_path / "a"), "0.3"], stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "a" / "state.safetensors").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    outputs = [
+        subprocess.run([*command, str(tmp_path / name), "0"], capture_output=True, check=True, text=True).stdout
+        for name in ("a", "b")
+    ]
+    assert outputs[0] == outputs[1]
+
+
+def test_keeps_the_best_epoch_and_stops_early():
+    figures = iter([0.1, 0.9, 0.5, 0.4, 0.3, 0.2])
+    seen = []
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        seen.append(torch.cat([p.detach().flatten().clone() for p in model.parameters()]))
+        return {"score": next(figures)}
+
+    result = run(FitConfig(epochs=6, patience=2), validate=validate, monitor="score")
+    assert len(result.history) == 4
+    assert torch.equal(weights(result), seen[1])
+
+
+def test_other_settings_or_network_than_the_checkpoint_are_refused(tmp_path: Path):
+    run(FitConfig(epochs=1), tmp_path)
+    with pytest.raises(UserError, match="other settings"):
+        run(FitConfig(epochs=2), tmp_path)
+    other = nn.Linear(3, 1)
+    with pytest.raises(UserError, match="another network"):
+        fit(other, [{"params": list(other.parameters()), "lr": 0.1}], linear_problem(), squared_error,
+            FitConfig(epochs=1), checkpoint=tmp_path)  # fmt: skip
+
+
+def test_damaged_checkpoint_is_refused(tmp_path: Path):
+    (tmp_path / "state.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match="not a checkpoint"):
+        run(FitConfig(epochs=1), tmp_path)
+
+
+def test_loss_that_is_not_finite_is_an_error():
+    def explode(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
+        return squared_error(model, batch) * float("inf")
+
+    model = nn.Linear(3, 1)
+    with pytest.raises(UserError, match="not finite"):
+        fit(model, [{"params": list(model.parameters()), "lr": 0.1}], linear_problem(), explode, FitConfig(epochs=1))
+
+
+def test_schedule_rises_then_falls_to_zero():
+    factors = np.array([warmup_cosine(step, 100, 0.1) for step in range(100)])
+    assert factors.argmax() in (9, 10)
+    assert factors.max() == 1.0
+    assert (np.diff(factors[10:]) < 0).all()
+    assert factors[-1] < 1e-3
+
+
+def test_mixture_takes_the_asked_rows_and_covers_each_source():
+    sources = np.repeat([0, 1, -1], [10, 6, 5])
+    sampler = MixtureSampler(sources, {0: 4, 1: 6, 2: 9}, seed=3)
+    assert len(sampler) == 10
+    rows = []
+    for epoch in range(5):
+        sampler.set_epoch(epoch)
+        drawn = [row for row, _ in sampler]
+        assert np.bincount(sources[drawn]).tolist() == [4, 6]
+        rows += [row for row in drawn if row < 10]
+    # 20 draws of 10 rows, without repeats until all were taken
+    assert np.bincount(rows).tolist() == [2] * 10
+
+
+def test_epoch_of_the_mixture_does_not_depend_on_what_came_before():
+    sampler = MixtureSampler(np.zeros(20, int), {0: 7}, seed=1)
+    sampler.set_epoch(3)
+    first = list(sampler)
+    for epoch in (0, 1, 2, 3):
+        sampler.set_epoch(epoch)
+        again = list(sampler)
+    assert first == again
