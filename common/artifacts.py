@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, JsonValue, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
 from pydantic import ValidationError as ManifestError
 
 from common.data.tables import json_text, replace_atomically
@@ -46,15 +46,15 @@ class Manifest(BaseModel):
     format_version: Literal[1] = FORMAT_VERSION
     challenge: str
     created: AwareDatetime
-    config: dict[str, JsonValue]
+    config: dict[str, Any]
     """Settings of the training run."""
     labels: dict[str, list[str]]
     """Names of the outputs in their order, by output: {"category": ["BLOUSES", ...], ...}."""
-    input: dict[str, JsonValue]
+    input: dict[str, Any]
     """What the model takes: size, layout, normalisation."""
     data_fingerprint: str
     """`fingerprint` of the training data."""
-    metrics: dict[str, JsonValue]
+    metrics: dict[str, Any]
     packages: dict[str, str]
     """Versions of the packages that trained and exported it."""
     files: dict[FileName, Sha256]

@@ -129,13 +129,12 @@ def labelled_schema() -> pa.DataFrameSchema:
     """Schema of `data.parquet`."""
     import pandera.pandas as pa
 
-    tag = lambda: pa.Column(checks=pa.Check.isin([0, 1]), nullable=False)  # noqa: E731
     return pa.DataFrameSchema(
         {
             "uuid": pa.Column(str, pa.Check.str_length(min_value=1), nullable=False),
             "cc3": pa.Column(checks=pa.Check.isin(CATEGORIES), nullable=False),
             "color1": pa.Column(checks=pa.Check.isin(COLORS), nullable=False),
-            **{name: tag() for name in TAGS},
+            **{name: pa.Column(checks=pa.Check.isin([0, 1]), nullable=False) for name in TAGS},
         }
     )
 

@@ -61,7 +61,8 @@ class GarmentNet(nn.Module):
     def features(self, pixels: Tensor) -> Tensor:
         """(B, H, W, 3) uint8 RGB -> (B, n_features) float32."""
         x = pixels.permute(0, 3, 1, 2).float()  # (B, 3, H, W); the permuted view is channels-last already
-        return self.trunk((x - self.mean) / self.std)  # (B, n_features)
+        features: Tensor = self.trunk((x - self.mean) / self.std)  # (B, n_features)
+        return features
 
     def forward(self, pixels: Tensor) -> Logits:
         """(B, H, W, 3) uint8 RGB -> logits of the three tasks."""

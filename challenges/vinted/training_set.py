@@ -127,7 +127,7 @@ def _folds(
 
 def held_out_patterns(data: TrainingSet) -> NDArray[np.bool_]:
     """(N,) the photos of worn dresses that nothing but the last fit of all may learn from: their fold 0."""
-    return (data.sources == PATTERNS) & (data.folds == 0)
+    return np.asarray((data.sources == PATTERNS) & (data.folds == 0))
 
 
 def training_prior(data: TrainingSet) -> dict[str, list[float]]:

@@ -29,7 +29,7 @@ def augment(image: Image, size: tuple[int, int], config: Augmentation, rng: np.r
     """Return a changed copy of `image` (H, W, 3) at `size` (height, width)."""
     changed = _warp(image, size, config, rng)
     if rng.random() < config.soften:
-        changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(0.4, 1.2))
+        changed = cv2.GaussianBlur(changed, (0, 0), rng.uniform(0.4, 1.2))  # type: ignore[assignment]
     changed = _recolour(changed, config, rng)
     if rng.random() < config.erase:
         _erase(changed, rng)
@@ -50,7 +50,8 @@ def _warp(image: Image, size: tuple[int, int], config: Augmentation, rng: np.ran
     # Output pixel (x, y) -> input pixel: scale (and mirror) about the centre, rotate, move to the crop's centre.
     linear = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = linear @ np.diag([flip * scale_x, scale_y])
-    offset = np.array([centre_x, centre_y]) - linear @ np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    # Pixel centres lie half a pixel from the edges that the crop is measured by.
+    offset = np.array([centre_x - 0.5, centre_y - 0.5]) - linear @ np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
     matrix = np.column_stack([linear, offset])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=flags, borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[return-value]

@@ -83,7 +83,8 @@ def fit(
     accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
     optimizer = torch.optim.AdamW(parameter_groups, weight_decay=config.weight_decay)
     model.to(memory_format=torch.channels_last)
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+    average = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
+    averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
     averaged.to(accelerator.device)
     prepared, optimizer, batches = accelerator.prepare(model, optimizer, loader)
     n_steps = config.epochs * len(batches)
@@ -191,7 +192,10 @@ class _State:
         if meta["config"] != asdict(self.config):
             raise UserError(f"{path}: was begun with other settings; remove it, or train with the same settings")
         tensors = load_file(path)
-        part = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}  # noqa: E731
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
         try:
             self.model.load_state_dict(part("model."))
             self.averaged.load_state_dict(part("averaged."))

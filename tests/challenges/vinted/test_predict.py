@@ -93,7 +93,7 @@ def photo_bytes(format: str = "JPEG", mode: str = "RGB", size: tuple[int, int] =
         image = image.convert("P")
         options["transparency"] = 0
     elif mode == "I;16":
-        image = Image.fromarray((np.asarray(image.convert("L"), np.uint16) << 8))
+        image = Image.fromarray(np.asarray(image.convert("L"), np.uint16) << 8)
     else:
         image = image.convert(mode)
     buffer = io.BytesIO()
