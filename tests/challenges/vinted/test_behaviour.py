@@ -8,7 +8,8 @@ import pytest
 
 from challenges.vinted.dataset import CATEGORIES, TAGS, load
 from challenges.vinted.predict import Model, Probabilities, predict_images
-from challenges.vinted.sample import render_training_set, render_with_mask
+from challenges.vinted.rendering import render_with_mask
+from challenges.vinted.sample import render_training_set
 from common.data.images import decode_image, encode_jpeg, resize_image
 
 SAME_TOP_CATEGORY = 0.85  # of the photos, under a change that a person would not notice
