@@ -146,6 +146,8 @@ def predict_logits(net: GarmentNet, images: NDArray[np.uint8], input_size: tuple
     """(N, H, W, 3) uint8 RGB -> float32 logits of all tasks, on the device of `net`."""
     device = next(net.parameters()).device
     net.eval()
+    if not len(images):
+        return Logits(*(torch.empty(0, head.out_features) for head in (net.category, net.tags, net.color)))
     parts = []
     for start in range(0, len(images), 64):
         batch = np.stack([resize_image(image, input_size) for image in images[start : start + 64]])
