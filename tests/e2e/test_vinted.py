@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -147,23 +146,3 @@ def test_evaluate_scores_what_the_generator_knows(sample: Path, tmp_path: Path):
     assert metrics["top2_accuracy"]["estimate"] >= metrics["top1_accuracy"]["estimate"] > 0.5
     assert metrics["seen_in_training"] is False
     assert {"confusion.png", "precision_recall.png", "reliability.png"} <= {p.name for p in tmp_path.iterdir()}
-
-
-@pytest.mark.slow
-def test_train_then_predict_with_the_new_model(sample: Path, tmp_path: Path):
-    """Every stage for a moment: sample -> training -> cross-validation -> int8 artifact -> predictions."""
-    arguments = ["train", "--data", sample, "--out", tmp_path / "model", "--runs", tmp_path / "runs"]
-    done = vinted(*arguments, "--renders", 40, "--quick")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "model" / "manifest.json").is_file()
-    started = time.perf_counter()
-    again = vinted(*arguments, "--renders", 40, "--quick", "--json")  # every stage is found finished
-    assert again.returncode == 0, again.stderr
-    assert time.perf_counter() - started < 120
-    out = tmp_path / "p.parquet"
-    done = vinted("predict", "--data", sample, "--model", tmp_path / "model", "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert len(pd.read_parquet(out)) == 20
-    metrics = json.loads(vinted("evaluate", "--data", sample, "--model", tmp_path / "model",
-                                "--out", tmp_path / "e", "--json").stdout)  # fmt: skip
-    assert metrics["seen_in_training"] is True
