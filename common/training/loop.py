@@ -1,12 +1,24 @@
-"""One explicit training loop: schedule, gradient clipping, weight averaging, early stopping, resuming.
+r"""One explicit training loop: schedule, gradient clipping, weight averaging, early stopping, resuming.
 
-It runs on a CPU, a GPU or, under `accelerate launch`, on many of them on many machines.
+It runs as it is on a CPU or a GPU, and on many of them when it is launched once for each. The program needs no
+change, here `-m challenges.vinted train`; each process does its part of every batch:
+
+    accelerate launch --multi_gpu --num_processes 8 -m challenges.vinted train --data ...   # 8 GPUs of a machine
+
+    # 4 machines of 8 GPUs; on each, with its own rank 0 to 3 and the address of the one with rank 0
+    accelerate launch --multi_gpu --num_machines 4 --num_processes 32 --machine_rank 0 \
+        --main_process_ip 10.0.0.1 --main_process_port 29500 -m challenges.vinted train --data ...
+
+    ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m challenges.vinted train --data ...   # 2 CPU processes
+
+The folder of checkpoints must be one that all machines see.
 """
 
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DataLoaderConfiguration, broadcast, broadcast_object_list
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -38,6 +51,7 @@ class FitConfig:
     clip_norm: float = 5.0  # largest norm of the gradient
     patience: int | None = None  # stop after so many epochs without a better monitored figure
     seed: int = 0
+    identity: str = ""  # of all else that decides the run, such as data and rates: a checkpoint of another is refused
 
 
 @dataclass(frozen=True)
@@ -65,7 +79,8 @@ def fit(
     Args:
         model: trained in place.
         parameter_groups: as torch optimisers take them; every group has its own peak `lr`.
-        loader: batches of one epoch. A sampler with `set_epoch(int)` is told the epoch.
+        loader: batches of one epoch. A sampler with `set_epoch(int)` is told the epoch. On many processes
+            each takes its part of every batch, so the batch size is that of all together.
         loss: scalar to minimise, from the model and a batch.
         config: see `FitConfig`.
         validate: called after each epoch with the averaged model; its figures enter the history.
@@ -75,12 +90,19 @@ def fit(
         description: of the progress bar.
 
     Raises:
-        UserError: the checkpoint belongs to another configuration, or the loss is no longer finite.
+        UserError: the checkpoint belongs to another configuration or is not seen by every process, the
+            batch size is no multiple of the number of processes, or the loss is no longer finite.
     """
-    # Pretrained networks have dead channels whose activations are denormal numbers, on which a CPU is
-    # several times slower; as zeros they mean the same.
-    torch.set_flush_denormal(True)
-    accelerator = Accelerator(mixed_precision="bf16" if torch.cuda.is_available() else "no")
+    accelerator = Accelerator(
+        mixed_precision="bf16" if torch.cuda.is_available() else "no",
+        # A batch is dealt out among the processes: their number changes the speed, not the recipe.
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+    if (loader.batch_size or 1) % accelerator.num_processes:
+        raise UserError(
+            f"a batch of {loader.batch_size} cannot be shared out among {accelerator.num_processes} processes; "
+            "choose a number of processes that divides it"
+        )
     optimizer = torch.optim.AdamW(parameter_groups, weight_decay=config.weight_decay)
     model.to(memory_format=torch.channels_last)
     average = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
@@ -90,16 +112,21 @@ def fit(
     n_steps = config.epochs * len(batches)
     peaks = [group["lr"] for group in optimizer.param_groups]
 
-    state = _State(prepared, averaged, optimizer, config)
+    # The bare network, whose names are the same on one process and on many.
+    state = _State(accelerator.unwrap_model(prepared), averaged, optimizer, config)
     if checkpoint is not None:
         state.resume(checkpoint)
-    with progress(description, total=n_steps) as advance:
+        _check_same_epoch(accelerator, state, checkpoint)
+    is_main = accelerator.is_main_process
+    silent: AbstractContextManager[Callable[[int], None]] = nullcontext(lambda _: None)
+    shown = progress(description, total=n_steps) if is_main else silent
+    with flush_denormals(), shown as advance:
         advance(state.epoch * len(batches))
         while state.epoch < config.epochs and not state.is_stale():
             started, losses = time.perf_counter(), []
-            torch.manual_seed(config.seed * 100_003 + state.epoch)  # dropout; resuming needs no random state
-            if hasattr(loader.sampler, "set_epoch"):
-                loader.sampler.set_epoch(state.epoch)
+            # Dropout, of its own in each process; resuming needs no random state.
+            torch.manual_seed(config.seed * 100_003 + state.epoch + accelerator.process_index * 1_000_003)
+            batches.set_epoch(state.epoch)  # and so the sampler's; accelerate would count from 0 after resuming
             prepared.train()
             for i, batch in enumerate(batches):
                 factor = warmup_cosine(state.epoch * len(batches) + i, n_steps, config.warmup)
@@ -113,17 +140,52 @@ def fit(
                 averaged.update_parameters(accelerator.unwrap_model(prepared))
                 losses.append(value.detach())
                 advance(1)
-            row = {"epoch": state.epoch + 1.0, "loss": float(torch.stack(losses).mean())}
+            mean_loss = accelerator.reduce(torch.stack(losses).mean(), "mean")
+            row = {"epoch": state.epoch + 1.0, "loss": float(mean_loss)}
             if not math.isfinite(row["loss"]):
                 raise UserError(f"{description}: the loss is not finite in epoch {state.epoch + 1}: lower the rate")
+            _share_buffers(averaged.module)
             if validate is not None:
-                averaged.module.eval()
-                row |= validate(averaged.module)
+                row |= _validate_once(accelerator, validate, averaged.module)
             row["seconds"] = time.perf_counter() - started
             state.record(row, monitor)
-            if checkpoint is not None and accelerator.is_main_process:
+            if checkpoint is not None and is_main:
                 state.save(checkpoint)
     return FitResult(state.best_model(), state.history)
+
+
+def _check_same_epoch(accelerator: Accelerator, state: "_State", checkpoint: Path) -> None:
+    """Refuse to start where some processes resumed and others did not: they would wait for each other for ever."""
+    epochs = accelerator.gather(torch.tensor([state.epoch], device=accelerator.device)).tolist()
+    if len(set(epochs)) > 1:
+        raise UserError(f"{checkpoint}: not every process sees the checkpoint; name a folder that all machines share")
+
+
+def _share_buffers(model: nn.Module) -> None:
+    """Give every process the main one's batch statistics; those are not averaged as gradients are."""
+    for buffer in model.buffers():
+        broadcast(buffer)
+
+
+def _validate_once(accelerator: Accelerator, validate: Validate, model: nn.Module) -> Mapping[str, float]:
+    """Validate in the main process and tell all: figures that differ by a rounding could stop only some of them."""
+    figures = [dict(validate(model.eval())) if accelerator.is_main_process else {}]
+    broadcast_object_list(figures)
+    return figures[0]
+
+
+@contextmanager
+def flush_denormals() -> Iterator[None]:
+    """Let denormal floats count as 0 inside, and count again after.
+
+    Pretrained networks have dead channels whose activations are denormal, and on those a CPU is several
+    times slower. It is a setting of the whole thread, so it must not outlast the work that wants it.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:

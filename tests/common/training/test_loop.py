@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from common.errors import UserError
-from common.training.loop import FitConfig, FitResult, MixtureSampler, fit, warmup_cosine
+from common.training.loop import FitConfig, FitResult, MixtureSampler, fit, flush_denormals, warmup_cosine
 
 
 def linear_problem() -> DataLoader:
@@ -45,6 +45,17 @@ def test_learns_a_linear_map():
     result = run(FitConfig(epochs=40, ema_decay=0.9))
     assert result.history[-1]["loss"] < 0.25 * result.history[0]["loss"]
     assert [row["epoch"] for row in result.history] == list(range(1, 41))
+
+
+def test_denormals_count_as_before_after_training():
+    def half_of_the_smallest_normal() -> float:
+        return float(np.float32(np.finfo(np.float32).tiny) * np.float32(0.5))
+
+    run(FitConfig(epochs=1))
+    assert half_of_the_smallest_normal() > 0
+    with flush_denormals():
+        assert half_of_the_smallest_normal() == 0
+    assert half_of_the_smallest_normal() > 0
 
 
 def test_same_seed_same_weights_other_seed_other_weights():
