@@ -68,7 +68,7 @@ def obvious(folder: Path, flush_denormal: bool) -> float:
     from torch.utils.data import DataLoader, Dataset
     from torchvision.transforms import v2
 
-    from challenges.vinted.train import load_net
+    from challenges.vinted.export import load_net
 
     net = load_net(DEFAULT_MODEL)
     torch.set_flush_denormal(flush_denormal)

@@ -11,39 +11,53 @@ from challenges.vinted.dataset import CATEGORIES, COLORS, TAGS, Labels
 from challenges.vinted.evaluate import score
 from challenges.vinted.model import GarmentNet, TaskWeights
 from challenges.vinted.predict import Probabilities
-from challenges.vinted.train import Recipe, cross_validate, cross_validated_metrics, pretrain
-from challenges.vinted.training_set import MARKET, TrainingSet, load_training_set, take
+from challenges.vinted.train import HeldOut, Recipe, cross_validate, cross_validated_metrics, pretrain
+from challenges.vinted.training_set import MARKET, TrainingSet, take
 from common.cli import progress
 from common.data.images import resize_image
 from common.metrics.multilabel import best_f1_threshold
+from common.training.loop import flush_denormals
 
+SINGLE_TASK_FOLDS = (0, 1)
+METRICS_OF = {
+    "category": ("n_photos", "top1_accuracy", "top2_accuracy", "ece"),
+    "tags": ("n_photos", "macro_f1", "macro_precision", "macro_recall", "tags"),
+}
 PROBE_PENALTIES = np.logspace(-4, 0, 5)  # inverse L2 penalties of the probe, chosen inside the training folds
 
 
-def compare(
-    data_path: Path, patterns: Path | None, runs: Path, *, n_renders: int, recipe: Recipe | None = None
-) -> dict[str, Any]:
-    """Score the shipped recipe and its three baselines on the market photos, all on the same folds.
+def compare(data: TrainingSet, runs: Path, recipe: Recipe, *, single_task: bool = True) -> dict[str, dict[str, Any]]:
+    """Score the shipped recipe and its three baselines on the market photos; return the metrics by folds and model.
 
-    Stages that `train` finished under `runs` are not repeated.
+    The networks for a single task start from the same pretrained trunk, and train as long on the same photos,
+    each with the other tasks' losses left out. They are two more trainings, so two folds have to do; without
+    `single_task` they are left out. Stages that `train` finished under `runs` are not repeated.
     """
-    recipe = recipe or Recipe()
-    data = load_training_set(data_path, patterns, n_renders=n_renders, seed=recipe.seed)
     pretrained = pretrain(data, recipe, runs)
-    market = data.sources == MARKET
+
+    def market_metrics(held_out: HeldOut) -> dict[str, Any]:
+        metrics: dict[str, Any] = cross_validated_metrics(data, held_out)["market"]
+        return metrics
+
+    def single(name: str, weights: TaskWeights) -> dict[str, Any]:
+        found = cross_validate(data, pretrained, recipe, runs / f"only-{name}", weights, SINGLE_TASK_FOLDS)
+        metrics = market_metrics(found)
+        return {key: metrics[key] for key in METRICS_OF[name]}
+
     table = {
-        "class prior": score_folds(data, prior_by_fold(data)),
-        "linear probe": score_folds(data, probe_by_fold(data, recipe)),
-        "one network for both tasks": cross_validated_metrics(data, cross_validate(data, pretrained, recipe, runs))[
-            "market"
-        ],
+        "all folds": {
+            "class prior": score_folds(data, prior_by_fold(data)),
+            "linear probe": score_folds(data, probe_by_fold(data, recipe)),
+            "one network for both tasks": market_metrics(cross_validate(data, pretrained, recipe, runs)),
+        }
     }
-    category_only, tags_only = TaskWeights(tags=0.0, color=0.0), TaskWeights(category=0.0, color=0.0)
-    for name, weights in (("category", category_only), ("tags", tags_only)):
-        held_out = cross_validate(data, pretrained, recipe, runs / f"only-{name}", weights)
-        metrics = cross_validated_metrics(data, held_out)["market"]
-        kept = ("top1_accuracy", "top2_accuracy", "ece") if name == "category" else ("macro_f1", "tags")
-        table[f"one network for {name} alone"] = {key: metrics[key] for key in kept} | {"n_photos": int(market.sum())}
+    if single_task:
+        both = cross_validate(data, pretrained, recipe, runs, folds=SINGLE_TASK_FOLDS)
+        table["two folds"] = {
+            "one network for both tasks": market_metrics(both),
+            "one network for category alone": single("category", TaskWeights(tags=0.0, color=0.0)),
+            "one network for tags alone": single("tags", TaskWeights(category=0.0, color=0.0)),
+        }
     return table
 
 
@@ -101,12 +115,12 @@ def fit_probe(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> tuple[A
 @torch.inference_mode()
 def frozen_features(images: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
     """(N, H, W, 3) uint8 RGB -> (N, n_features) of the pretrained trunk."""
-    torch.set_flush_denormal(True)
     net = GarmentNet(backbone=recipe.backbone).eval()
     parts = []
-    for start in range(0, len(images), 32):
-        batch = np.stack([resize_image(image, recipe.input_size) for image in images[start : start + 32]])
-        parts.append(net.features(torch.from_numpy(batch)).numpy())
+    with flush_denormals():
+        for start in range(0, len(images), 32):
+            batch = np.stack([resize_image(image, recipe.input_size) for image in images[start : start + 32]])
+            parts.append(net.features(torch.from_numpy(batch)).numpy())
     return np.concatenate(parts)
 
 

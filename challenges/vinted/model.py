@@ -59,7 +59,7 @@ class GarmentNet(nn.Module):
         self.n_frozen_stages = 0
 
     def features(self, pixels: Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 RGB -> (B, n_features) float32."""
+        """(B, H, W, 3) uint8 RGB (or float32, of the same range) -> (B, n_features) float32."""
         x = pixels.permute(0, 3, 1, 2).float()  # (B, 3, H, W); the permuted view is channels-last already
         features: Tensor = self.trunk((x - self.mean) / self.std)  # (B, n_features)
         return features

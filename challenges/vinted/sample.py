@@ -16,9 +16,10 @@ from common.cli import progress
 from common.data.images import encode_jpeg
 from common.data.tables import write_parquet
 
-__all__ = ["render_photo", "render_training_set", "write_sample"]
+__all__ = ["render_garments", "render_photo", "write_sample"]
 
 _N_REPEATS: Final = 8
+_SAMPLE_STREAM: Final = 2**20  # of random numbers; training's renders with the same seed are other photos
 _TAG_SETS: Final = tuple(frozenset(t for k, t in enumerate(TAGS) if bits >> k & 1) for bits in range(8))
 # none, alone, in pairs, all three: each tag stands on about 23 % of the photos
 _TAG_ODDS: Final = np.array([0.47, 0.13, 0.13, 0.045, 0.13, 0.03, 0.045, 0.02])
@@ -32,12 +33,15 @@ def _subjects(rng: np.random.Generator, n: int) -> list[tuple[str, str, frozense
     return [(CATEGORIES[a], COLORS[b], _TAG_SETS[c]) for a, b, c in zip(categories, colors, tags, strict=True)]
 
 
-def render_training_set(
-    n: int, seed: int, size: tuple[int, int] = DEFAULT_SIZE
+def render_garments(
+    n: int, stream: tuple[int, ...], size: tuple[int, int] = DEFAULT_SIZE
 ) -> Iterator[tuple[Image, str, str, frozenset[str]]]:
-    """Yield `n` (RGB photo, category, colour, tags). Photo k depends on the seed, k and what is asked of it."""
-    for k, subject in enumerate(_subjects(np.random.default_rng(seed), n)):
-        yield render_photo(np.random.default_rng((seed, k)), *subject, size), *subject
+    """Yield `n` (RGB photo, category, colour, tags). Photo k depends on the stream, k and what is asked of it.
+
+    Different streams of random numbers give different photos; training draws from the stream `(seed,)`.
+    """
+    for k, subject in enumerate(_subjects(np.random.default_rng(stream), n)):
+        yield render_photo(np.random.default_rng((*stream, k)), *subject, size), *subject
 
 
 def write_sample(out: Path, n_labelled: int = 240, n_test: int = 60, seed: int = 0) -> Path:
@@ -54,13 +58,13 @@ def write_sample(out: Path, n_labelled: int = 240, n_test: int = 60, seed: int =
     """
     import pandas as pd
 
-    rng = np.random.default_rng((seed, 1))
+    rng = np.random.default_rng((seed, _SAMPLE_STREAM, _SAMPLE_STREAM))
     letters = np.array(list(string.ascii_letters + string.digits))
     photos: dict[str, bytes] = {}
     rows: list[dict[str, object]] = []
     total = n_labelled + n_test
     with progress("drawing garments", total) as advance:
-        for image, category, color, tags in render_training_set(total, seed):
+        for image, category, color, tags in render_garments(total, (seed, _SAMPLE_STREAM)):
             uuid = f"{rng.integers(16**5):05x}_{''.join(rng.choice(letters, 24))}"
             photos[uuid] = encode_jpeg(image, int(rng.integers(72, 93)))
             marks = {tag: int(tag in tags) for tag in TAGS}

@@ -1,22 +1,24 @@
-"""Data -> artifact: the recipe, cross-validation, calibration and export."""
+"""Data -> artifact: the recipe, its stages, cross-validation and what it measured."""
 
-import tempfile
+import hashlib
+import json
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from challenges.vinted.dataset import CATEGORIES, COLORS, TAGS, Labels
+from challenges.vinted.calibration import Calibration, apply_calibration, calibrate
+from challenges.vinted.dataset import TAGS, Labels
 from challenges.vinted.evaluate import score
-from challenges.vinted.model import CalibratedNet, GarmentNet, Logits, Targets, TaskWeights, multi_task_loss
+from challenges.vinted.export import to_onnx, write_artifact
+from challenges.vinted.model import GarmentNet, Logits, Targets, TaskWeights, multi_task_loss
 from challenges.vinted.predict import Probabilities
 from challenges.vinted.training_set import (
     MARKET,
@@ -24,20 +26,24 @@ from challenges.vinted.training_set import (
     RENDERS,
     TrainingSet,
     held_out_patterns,
-    load_training_set,
     take,
     training_prior,
 )
-from common.artifacts import load_artifact, save_artifact
+from common.cli import progress
 from common.data.images import resize_image
-from common.inference.export import export_onnx, quantize_int8
-from common.metrics.calibration import expected_calibration_error, fit_temperature
-from common.metrics.multilabel import best_f1_threshold
+from common.errors import UserError
+from common.inference.session import create_session
+from common.metrics.calibration import expected_calibration_error
+from common.metrics.classification import top_k_accuracy
+from common.metrics.multilabel import tag_scores
 from common.models.backbones import PACKAGED_BACKBONE
 from common.training.augmentation import Augmentation, augment
-from common.training.loop import FitConfig, MixtureSampler, fit
+from common.training.loop import FitConfig, MixtureSampler, fit, flush_denormals
 
-N_QUANTISATION_PHOTOS = 320  # from which the ranges of the int8 activations are taken
+# How long a dress is for its width tells a casual dress from a mini: crops of garments stay mild and keep
+# proportions. A pattern is the same on any piece of the cloth, near or far.
+WHOLE_GARMENT = Augmentation(min_area=0.7, aspect=1.03)
+PIECE_OF_CLOTH = Augmentation(min_area=0.25, aspect=1.2)
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,18 @@ class Recipe:
     """Everything that decides how the network is trained. Chosen by the experiments in the README."""
 
     backbone: str = PACKAGED_BACKBONE
-    input_size: tuple[int, int] = (256, 192)  # height, width of what the exported network takes
-    # Random crops make garments look larger in training than at test; a smaller training size undoes that
-    # (Touvron et al., 'Fixing the train-test resolution discrepancy', 2019) and costs a third less.
-    training_size: tuple[int, int] = (208, 160)
+    # Height and width of what the exported network takes. 288 x 216 was better on worn dresses, worse on garments.
+    input_size: tuple[int, int] = (256, 192)
+    training_size: tuple[int, int] = (256, 192)
     n_frozen_stages: int = 3
     batch_size: int = 32
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: dict[int, Augmentation] = field(
+        default_factory=lambda: {MARKET: WHOLE_GARMENT, PATTERNS: PIECE_OF_CLOTH, RENDERS: WHOLE_GARMENT}
+    )
+    mixup: float = 0.2  # alpha of the Beta distribution that photos are mixed by; 0 leaves them unmixed
     # Worn dresses and renders teach patterns and shapes; then the photos that the network is for.
-    pretraining: Stage = Stage(5, 6e-4, {PATTERNS: 2_000, RENDERS: 1_000})
-    finetuning: Stage = Stage(8, 4e-4, {MARKET: 520, PATTERNS: 200, RENDERS: 100})
+    pretraining: Stage = Stage(6, 6e-4, {PATTERNS: 2_660, RENDERS: 400})
+    finetuning: Stage = Stage(10, 4e-4, {MARKET: 520, PATTERNS: 200, RENDERS: 40})
     seed: int = 0
 
 
@@ -88,7 +96,8 @@ class _Batches(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     def __getitem__(self, key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         row, seed = key
         rng = np.random.default_rng(seed)
-        image = augment(self.data.images[row], self.recipe.training_size, self.recipe.augmentation, rng)
+        augmentation = self.recipe.augmentation[int(self.data.sources[row])]
+        image = augment(self.data.images[row], self.recipe.training_size, augmentation, rng)
         labels = self.data.labels
         return (
             torch.from_numpy(np.ascontiguousarray(image)),  # (H, W, 3) uint8
@@ -124,10 +133,13 @@ def train_stage(
     )
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
-        pixels, categories, tags, colors = batch
-        return multi_task_loss(model(pixels), Targets(categories, tags, colors), weights)
+        pixels, *targets = batch
+        share, partners = mixing(len(pixels), recipe.mixup)
+        logits = model(share * pixels + (1 - share) * pixels[partners])
+        own = multi_task_loss(logits, Targets(*targets), weights)
+        return share * own + (1 - share) * multi_task_loss(logits, Targets(*(t[partners] for t in targets)), weights)
 
-    config = FitConfig(epochs=stage.epochs, seed=recipe.seed)
+    config = FitConfig(stage.epochs, seed=recipe.seed, identity=_identity(data, rows, recipe, stage, weights))
     result = fit(
         net,
         net.parameter_groups(stage.learning_rate),
@@ -141,6 +153,24 @@ def train_stage(
     return result.model, result.history
 
 
+def mixing(n: int, alpha: float) -> tuple[float, Tensor]:
+    """Draw how much each of `n` photos keeps of itself, 0.5 to 1, and the (n,) photos that the rest is taken from.
+
+    Zhang et al., 'mixup: beyond empirical risk minimization' (2018). It keeps the network from learning wrong
+    labels by heart, of which the worn dresses have many.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample()) if alpha else 1.0
+    return max(share, 1 - share), torch.randperm(n)
+
+
+def _identity(data: TrainingSet, rows: NDArray[np.bool_], recipe: Recipe, stage: Stage, weights: TaskWeights) -> str:
+    """Hash of what decides a stage's weights, so that no stage goes on from another's checkpoint."""
+    settings = asdict(replace(recipe, pretraining=stage, finetuning=stage, input_size=recipe.training_size))
+    digest = hashlib.sha256(json.dumps([settings, weights, data.fingerprint]).encode())
+    digest.update(np.packbits(rows).tobytes())
+    return digest.hexdigest()
+
+
 @torch.inference_mode()
 def predict_logits(net: GarmentNet, images: NDArray[np.uint8], input_size: tuple[int, int]) -> Logits:
     """(N, H, W, 3) uint8 RGB -> float32 logits of all tasks, on the device of `net`."""
@@ -149,9 +179,10 @@ def predict_logits(net: GarmentNet, images: NDArray[np.uint8], input_size: tuple
     if not len(images):
         return Logits(*(torch.empty(0, head.out_features) for head in (net.category, net.tags, net.color)))
     parts = []
-    for start in range(0, len(images), 64):
-        batch = np.stack([resize_image(image, input_size) for image in images[start : start + 64]])
-        parts.append(net(torch.from_numpy(batch).to(device)))
+    with flush_denormals():
+        for start in range(0, len(images), 64):
+            batch = np.stack([resize_image(image, input_size) for image in images[start : start + 64]])
+            parts.append(net(torch.from_numpy(batch).to(device)))
     return Logits(*(torch.cat(columns).float().cpu() for columns in zip(*parts, strict=True)))
 
 
@@ -165,83 +196,66 @@ def pretrain(data: TrainingSet, recipe: Recipe, runs: Path) -> GarmentNet:
     )[0]
 
 
+def fit_fold(
+    data: TrainingSet,
+    pretrained: GarmentNet,
+    recipe: Recipe,
+    runs: Path,
+    fold: int,
+    weights: TaskWeights = TaskWeights(),
+) -> tuple[GarmentNet, list[dict[str, float]]]:
+    """Fine-tune a network without the photos of one fold."""
+    rows = ~((data.sources == MARKET) & (data.folds == fold)) & ~held_out_patterns(data)
+    return train_stage(
+        pretrained, data, rows, recipe, recipe.finetuning,
+        weights=weights, checkpoint=runs / f"fold-{fold}", description=f"fold {fold + 1} of {data.n_folds}",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Logits of photos by networks that have not seen them, nor any photo of their group."""
 
-    market: Logits  # (N_market, ...): each photo by the network of its fold
+    rows: NDArray[np.int64]  # (N,) the market photos of the folds
+    market: Logits  # (N, ...) of these: each photo by the network of its fold
     patterns: Logits  # (N_held_out_patterns, ...): by the network of the first fold
-    histories: list[list[dict[str, float]]]  # of each fold
+    nets: dict[int, GarmentNet]  # of each fold
+    histories: list[list[dict[str, float]]]
 
 
 def cross_validate(
-    data: TrainingSet, pretrained: GarmentNet, recipe: Recipe, runs: Path, weights: TaskWeights = TaskWeights()
+    data: TrainingSet,
+    pretrained: GarmentNet,
+    recipe: Recipe,
+    runs: Path,
+    weights: TaskWeights = TaskWeights(),
+    folds: Sequence[int] | None = None,
 ) -> HeldOut:
-    """Fine-tune one network for each fold without it, and let it predict that fold."""
-    market, patterns = data.sources == MARKET, held_out_patterns(data)
-    n_folds = int(data.folds.max()) + 1
-    nets, histories = [], []
-    for fold in range(n_folds):
-        rows = ~(market & (data.folds == fold)) & ~patterns
-        net, history = train_stage(
-            pretrained, data, rows, recipe, recipe.finetuning,
-            weights=weights, checkpoint=runs / f"fold-{fold}", description=f"fold {fold + 1} of {n_folds}",
-        )  # fmt: skip
-        nets.append(net)
-        histories.append(history)
-    parts = [predict_logits(n, data.images[market & (data.folds == f)], recipe.input_size) for f, n in enumerate(nets)]
-    # Back from the order of folds to the order of rows.
-    order = np.argsort(np.concatenate([np.flatnonzero(market & (data.folds == f)) for f in range(n_folds)]))
+    """Fine-tune one network for each fold (by default of all) without it, and let it predict that fold."""
+    folds = range(data.n_folds) if folds is None else folds
+    fitted = {fold: fit_fold(data, pretrained, recipe, runs, fold, weights) for fold in folds}
+    nets = {fold: net for fold, (net, _) in fitted.items()}
+    members = [np.flatnonzero((data.sources == MARKET) & (data.folds == fold)) for fold in folds]
+    parts = [
+        predict_logits(net, data.images[rows], recipe.input_size)
+        for net, rows in zip(nets.values(), members, strict=True)
+    ]
+    rows = np.concatenate(members)
+    order = np.argsort(rows)  # back from the order of folds to that of rows
     joined = Logits(*(torch.cat(columns)[order] for columns in zip(*parts, strict=True)))
-    return HeldOut(joined, predict_logits(nets[0], data.images[patterns], recipe.input_size), histories)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What turns logits into probabilities and decisions."""
-
-    category_temperature: float
-    tag_temperatures: tuple[float, ...]
-    thresholds: tuple[float, ...]  # of the calibrated probability, one a tag, for the best F1
-
-
-def calibrate(
-    category_logits: NDArray[np.float32],
-    categories: NDArray[np.int64],
-    tag_logits: NDArray[np.float32],
-    tags: NDArray[np.bool_],
-) -> Calibration:
-    """Fit temperatures and thresholds on held-out photos.
-
-    Args:
-        category_logits: (N, 5).
-        categories: (N,) true classes.
-        tag_logits: (M, 3); photos that have tags but no category may be among them.
-        tags: (M, 3).
-    """
-    temperatures = tuple(fit_temperature(tag_logits[:, t], tags[:, t].astype(int)) for t in range(tags.shape[1]))
-    probabilities = 1 / (1 + np.exp(-tag_logits / np.array(temperatures)))
-    thresholds = tuple(best_f1_threshold(tags[:, t], probabilities[:, t]) for t in range(tags.shape[1]))
-    return Calibration(fit_temperature(category_logits, categories), temperatures, thresholds)
-
-
-def apply_calibration(logits: Logits, calibration: Calibration) -> Probabilities:
-    """Logits -> calibrated probabilities, as the exported network computes them."""
-    category = (logits.category / calibration.category_temperature).softmax(1)
-    tags = (logits.tags / torch.tensor(calibration.tag_temperatures)).sigmoid()
-    return Probabilities(category.numpy(), tags.numpy(), logits.color.softmax(1).numpy())
+    patterns = predict_logits(nets[folds[0]], data.images[held_out_patterns(data)], recipe.input_size)
+    return HeldOut(rows[order], joined, patterns, nets, [history for _, history in fitted.values()])
 
 
 def pooled(data: TrainingSet, held_out: HeldOut) -> tuple[Logits, Labels, NDArray[np.int64], NDArray[np.bool_]]:
     """All held-out photos: logits, labels, folds, and which of them are market photos (the others have tags only)."""
-    market = np.flatnonzero(data.sources == MARKET)
-    patterns = np.flatnonzero(held_out_patterns(data))
-    rows = np.concatenate([market, patterns])
+    n_market, patterns = len(held_out.rows), np.flatnonzero(held_out_patterns(data))
+    rows = np.concatenate([held_out.rows, patterns])
     logits = Logits(*(torch.cat(pair) for pair in zip(held_out.market, held_out.patterns, strict=True)))
     # The patterns all stand in fold 0; to calibrate on some and score others they are dealt out by group.
     folds = data.folds[rows].copy()
-    folds[len(market) :] = data.groups[patterns] % (int(data.folds.max()) + 1)
-    return logits, take(data.labels, rows), folds, np.arange(len(rows)) < len(market)
+    folds[n_market:] = data.groups[patterns] % data.n_folds
+    return logits, take(data.labels, rows), folds, np.arange(len(rows)) < n_market
 
 
 def calibrate_pooled(logits: Logits, labels: Labels, market: NDArray[np.bool_]) -> Calibration:
@@ -267,8 +281,8 @@ def cross_validated_metrics(data: TrainingSet, held_out: HeldOut) -> dict[str, A
         for name in ("category", "tags", "color"):
             getattr(fitted, name)[inside] = getattr(part, name)
         decisions[inside] = part.tags >= np.array(calibration.thresholds, dtype=np.float32)
-    groups = np.concatenate([data.groups[data.sources == MARKET], data.groups[held_out_patterns(data)]])
-    result: dict[str, Any] = {"protocol": f"{len(np.unique(folds))}-fold cross-validation grouped by contributor"}
+    groups = np.concatenate([data.groups[held_out.rows], data.groups[held_out_patterns(data)]])
+    result: dict[str, Any] = {"protocol": f"{data.n_folds}-fold cross-validation grouped by contributor"}
     for name, rows in (("market", market), ("patterns", ~market)):
         if rows.any():
             chosen = Probabilities(fitted.category[rows], fitted.tags[rows], fitted.color[rows])
@@ -279,75 +293,67 @@ def cross_validated_metrics(data: TrainingSet, held_out: HeldOut) -> dict[str, A
     return result
 
 
-def export(
-    net: GarmentNet, calibration: Calibration, data: TrainingSet, recipe: Recipe, out: Path, **manifest: Any
-) -> tuple[bytes, bytes]:
-    """Write the artifact: int8 ONNX for prediction, safetensors for further training; return both ONNX models.
-
-    `manifest` holds `metrics` and `data_fingerprint`.
-    """
-    pixels = torch.zeros(2, *recipe.input_size, 3, dtype=torch.uint8)
-    calibrated = CalibratedNet(
-        deepcopy(net).cpu(), calibration.category_temperature, calibration.tag_temperatures
-    ).eval()
-    float32 = export_onnx(calibrated, pixels, "pixels", ["category", "tags", "color"])
-    rows = np.random.default_rng(recipe.seed).permutation(np.flatnonzero(data.sources != RENDERS))[
-        :N_QUANTISATION_PHOTOS
-    ]
-    batches = (
-        np.stack([resize_image(data.images[row], recipe.input_size) for row in chunk])
-        for chunk in np.array_split(rows, max(1, len(rows) // 16))
-    )
-    int8 = quantize_int8(float32, batches, "pixels")
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "model.safetensors"
-        save_file({k: v.contiguous().cpu() for k, v in net.state_dict().items()}, weights)
-        save_artifact(
-            out,
-            challenge="vinted",
-            files={"model.onnx": int8, "model.safetensors": weights},
-            config={
-                "recipe": asdict(recipe),
-                "thresholds": dict(zip(TAGS, calibration.thresholds, strict=True)),
-                "temperatures": {"category": calibration.category_temperature}
-                | dict(zip(TAGS, calibration.tag_temperatures, strict=True)),
-                "prior": training_prior(data),
-            },
-            labels={"category": CATEGORIES, "tags": TAGS, "color": COLORS},
-            input={
-                "name": "pixels",
-                "dtype": "uint8",
-                "layout": "NHWC, RGB",
-                "height": recipe.input_size[0],
-                "width": recipe.input_size[1],
-            },
-            packages={name: version(name) for name in ("torch", "timm", "onnx", "onnxruntime", "numpy")},
-            **manifest,
-        )
-    return float32, int8
+def int8_loss(data: TrainingSet, held_out: HeldOut, calibration: Calibration, recipe: Recipe) -> dict[str, Any]:
+    """Compare the folds' networks in float32 and in int8 on the photos that they have not seen."""
+    market = data.sources == MARKET
+    found: dict[str, list[NDArray[np.float32]]] = {"float32": [], "int8": []}
+    rows = []
+    with progress("int8 against float32", total=len(held_out.nets)) as advance:
+        for fold, net in held_out.nets.items():
+            inside = market & (data.folds == fold)
+            typical = data.images[~inside & (data.sources != RENDERS)]
+            pixels = np.stack([resize_image(image, recipe.input_size) for image in data.images[inside]])
+            models = to_onnx(net, calibration, typical, recipe.input_size, recipe.seed)
+            for name, model in zip(found, models, strict=True):
+                category, tags = create_session(model).run(["category", "tags"], {"pixels": pixels})
+                found[name].append(np.hstack([category, tags]))
+            rows.append(np.flatnonzero(inside))
+            advance()
+    labels = take(data.labels, np.concatenate(rows))
+    truth, n_categories = labels.categories.argmax(1), labels.categories.shape[1]
+    result: dict[str, Any] = {}
+    for name, parts in found.items():
+        category, tags = np.split(np.concatenate(parts), [n_categories], axis=1)
+        decisions = tags >= np.array(calibration.thresholds, dtype=np.float32)
+        result[name] = {
+            "top1_accuracy": top_k_accuracy(truth, category, 1),
+            "macro_f1": tag_scores(labels.tags.astype(bool), decisions).macro_f1,
+        }
+    return result
 
 
-def load_net(directory: Path) -> GarmentNet:
-    """Load the float32 network of an artifact, to train on or to look into."""
-    artifact = load_artifact(directory, "vinted")
-    net = GarmentNet(backbone=artifact.manifest.config["recipe"]["backbone"], pretrained=False)
-    net.load_state_dict(load_file(artifact.path("model.safetensors")))
-    return net.eval()
+def fit_final(data: TrainingSet, pretrained: GarmentNet, recipe: Recipe, runs: Path) -> GarmentNet:
+    """Fine-tune the network that is shipped: on all photos."""
+    everything = np.ones(len(data.sources), dtype=bool)
+    return train_stage(
+        pretrained, data, everything, recipe, recipe.finetuning, checkpoint=runs / "final", description="final fit"
+    )[0]
 
 
-def train(
-    data_path: Path, out: Path, runs: Path, *, patterns: Path | None = None, n_renders: int = 1_500, recipe: Recipe
-) -> dict[str, Any]:
-    """The whole way from photos to an artifact in `out`, with its metrics; resumable through `runs`."""
-    data = load_training_set(data_path, patterns, n_renders=n_renders, seed=recipe.seed)
+def train_part(part: str, data: TrainingSet, recipe: Recipe, runs: Path) -> None:
+    """Train `pretraining`, `fold-0`, `fold-1`, ... or `final` alone, so that processes can share the work."""
+    folds = {f"fold-{fold}": fold for fold in range(data.n_folds)}
+    if part not in {"pretraining", "final", *folds}:
+        raise UserError(f"no part of the training is called {part!r}; choose pretraining, {', '.join(folds)} or final")
+    pretrained = pretrain(data, recipe, runs)
+    if part in folds:
+        fit_fold(data, pretrained, recipe, runs, folds[part])
+    elif part == "final":
+        fit_final(data, pretrained, recipe, runs)
+
+
+def train(data: TrainingSet, out: Path, runs: Path, recipe: Recipe) -> dict[str, Any]:
+    """The whole way from photos to an artifact in `out`; return its held-out metrics. Resumable through `runs`."""
     pretrained = pretrain(data, recipe, runs)
     held_out = cross_validate(data, pretrained, recipe, runs)
-    everything = np.ones(len(data.sources), dtype=bool)
-    net, _ = train_stage(
-        pretrained, data, everything, recipe, recipe.finetuning, checkpoint=runs / "final", description="final fit"
-    )
+    net = fit_final(data, pretrained, recipe, runs)
     metrics = cross_validated_metrics(data, held_out)
     logits, labels, _, market = pooled(data, held_out)
     calibration = calibrate_pooled(logits, labels, market)
-    export(net, calibration, data, recipe, out, metrics=metrics, data_fingerprint=data.fingerprint)
+    metrics["int8"] = int8_loss(data, held_out, calibration, recipe)
+    _, int8 = to_onnx(net, calibration, data.images[data.sources != RENDERS], recipe.input_size, recipe.seed)
+    write_artifact(
+        out, net, int8, calibration,
+        recipe=asdict(recipe), prior=training_prior(data), metrics=metrics, data_fingerprint=data.fingerprint,
+    )  # fmt: skip
     return metrics

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from challenges.vinted.dataset import COLORS, TAGS, Labels, Photos, contributors, encode, load, load_patterns
-from challenges.vinted.sample import render_training_set
+from challenges.vinted.sample import render_garments
 from common.artifacts import fingerprint
 from common.cli import progress
 from common.data.archives import MemberError
@@ -32,6 +32,11 @@ class TrainingSet:
     folds: NDArray[np.int64]  # (N,) cross-validation fold; -1 for renders, which are never evaluated on
     unreadable: dict[str, str] = field(default_factory=dict)  # uuid -> reason
     fingerprint: str = ""  # of data.parquet
+
+    @property
+    def n_folds(self) -> int:
+        """Number of cross-validation folds."""
+        return int(self.folds.max()) + 1
 
 
 def load_training_set(
@@ -100,7 +105,7 @@ def _render_part(n: int, size: tuple[int, int], seed: int) -> tuple[NDArray[np.u
     images = np.empty((n, *size, 3), np.uint8)
     rows = []
     with progress("rendering garments", total=n) as advance:
-        for i, (image, category, color, tags) in enumerate(render_training_set(n, seed)):
+        for i, (image, category, color, tags) in enumerate(render_garments(n, (seed,))):
             images[i] = resize_image(image, size)
             rows.append({"cc3": category, "color1": color, **{t: int(t in tags) for t in TAGS}})
             advance()

@@ -9,7 +9,7 @@ import pytest
 from challenges.vinted.dataset import CATEGORIES, TAGS, load
 from challenges.vinted.predict import Model, Probabilities, predict_images
 from challenges.vinted.rendering import render_with_mask
-from challenges.vinted.sample import render_training_set
+from challenges.vinted.sample import render_garments
 from common.data.images import decode_image, encode_jpeg, resize_image
 
 SAME_TOP_CATEGORY = 0.85  # of the photos, under a change that a person would not notice
@@ -21,7 +21,7 @@ def predict(model: Model, images: list[np.ndarray]) -> Probabilities:
 
 @pytest.fixture(scope="module")
 def renders() -> list[np.ndarray]:
-    return [image for image, *_ in render_training_set(40, 901)]
+    return [image for image, *_ in render_garments(40, (901,))]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_a_print_on_a_plain_garment_raises_its_tag(model: Model, tag: str):
 
 def test_renders_are_recognised(model: Model):
     """Far above chance on photos of the generator that training has not seen."""
-    images, categories, _, tags = zip(*render_training_set(60, 902), strict=True)
+    images, categories, _, tags = zip(*render_garments(60, (902,)), strict=True)
     found = predict(model, list(images))
     truth = np.array([CATEGORIES.index(c) for c in categories])
     assert (found.category.argmax(1) == truth).mean() > 0.7

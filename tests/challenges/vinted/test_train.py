@@ -1,0 +1,115 @@
+"""The stages of training: what each may see, and that they resume."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from challenges.vinted.baselines import prior_by_fold, probe_by_fold, score_folds
+from challenges.vinted.dataset import CATEGORIES
+from challenges.vinted.model import GarmentNet
+from challenges.vinted.sample import write_sample
+from challenges.vinted.train import (
+    Recipe,
+    Stage,
+    cross_validate,
+    cross_validated_metrics,
+    fit_fold,
+    pooled,
+    predict_logits,
+    quick_recipe,
+    train_part,
+)
+from challenges.vinted.training_set import MARKET, RENDERS, TrainingSet, load_training_set
+from common.errors import UserError
+
+FEW = {MARKET: 16, RENDERS: 16}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> TrainingSet:
+    sample = write_sample(tmp_path_factory.mktemp("train") / "sample", n_labelled=50, n_test=1, seed=3)
+    return load_training_set(sample, n_renders=16, size=(72, 54))
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    stage = Stage(1, 1e-3, FEW)
+    return replace(quick_recipe(), input_size=(64, 48), training_size=(64, 48), pretraining=stage, finetuning=stage)
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> GarmentNet:
+    torch.manual_seed(0)
+    return GarmentNet(pretrained=False)
+
+
+def test_a_fold_is_predicted_by_a_network_that_has_not_seen_it(data, recipe, pretrained, tmp_path):
+    held_out = cross_validate(data, pretrained, recipe, tmp_path, folds=(1, 3))
+    rows = np.flatnonzero((data.sources == MARKET) & np.isin(data.folds, (1, 3)))
+    assert held_out.rows.tolist() == rows.tolist()
+    for fold in (1, 3):
+        inside = data.folds[rows] == fold
+        own = predict_logits(held_out.nets[fold], data.images[rows[inside]], recipe.input_size)
+        assert torch.allclose(held_out.market.category[inside], own.category, atol=1e-5)
+
+
+def test_the_photos_of_a_fold_do_not_change_its_network(data, recipe, pretrained, tmp_path):
+    """Whatever stands on the held-out photos, and whatever their labels say, the network is the same."""
+    images = data.images.copy()
+    images[(data.sources == MARKET) & (data.folds == 2)] = 0
+    nets = [
+        fit_fold(changed, pretrained, recipe, tmp_path / name, 2)[0]
+        for name, changed in (("as it is", data), ("blackened", replace(data, images=images)))
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(*(n.state_dict().values() for n in nets), strict=True))
+
+
+def test_metrics_are_of_every_market_photo(data, recipe, pretrained, tmp_path):
+    held_out = cross_validate(data, pretrained, recipe, tmp_path)
+    _, labels, folds, market = pooled(data, held_out)
+    assert market.all()  # no patterns in this data
+    assert len(labels.categories) == len(folds) == (data.sources == MARKET).sum()
+    metrics = cross_validated_metrics(data, held_out)
+    assert metrics["market"]["n_photos"] == market.sum()
+    assert "patterns" not in metrics
+    assert [len(history) for history in metrics["histories"]] == [1] * data.n_folds
+
+
+def test_a_part_is_trained_once_and_its_name_is_checked(data, recipe, tmp_path):
+    train_part("fold-1", data, recipe, tmp_path)
+    states = sorted(tmp_path.glob("*/state.safetensors"))
+    assert [path.parent.name for path in states] == ["fold-1", "pretraining"]
+    before = [path.stat().st_mtime_ns for path in states]
+    train_part("fold-1", data, recipe, tmp_path)
+    assert [path.stat().st_mtime_ns for path in states] == before
+    with pytest.raises(UserError, match="fold-9"):
+        train_part("fold-9", data, recipe, tmp_path)
+
+
+def test_baselines_know_nothing_of_their_own_fold(data, recipe):
+    probabilities, decisions = prior_by_fold(data)
+    market = np.flatnonzero(data.sources == MARKET)
+    folds, truth = data.folds[market], data.labels.categories[market].argmax(1)
+    for fold in np.unique(folds):
+        others = np.bincount(truth[folds != fold], minlength=len(CATEGORIES)) / (folds != fold).sum()
+        assert np.allclose(probabilities.category[folds == fold], others)
+    assert not decisions.any()  # no tag stands on half of the photos
+    prior = score_folds(data, (probabilities, decisions))
+    probe = score_folds(data, probe_by_fold(data, replace(recipe, input_size=(128, 96))))
+    assert probe["top1_accuracy"]["estimate"] > prior["top1_accuracy"]["estimate"]
+
+
+def test_logits_of_no_photos(pretrained, recipe):
+    logits = predict_logits(pretrained, np.empty((0, 72, 54, 3), np.uint8), recipe.input_size)
+    assert [tuple(x.shape) for x in logits] == [(0, 5), (0, 3), (0, 28)]
+
+
+def test_runs_begun_with_another_recipe_are_refused(data, recipe, tmp_path: Path):
+    train_part("pretraining", data, recipe, tmp_path)
+    with pytest.raises(UserError, match="other settings"):
+        train_part("pretraining", data, replace(recipe, pretraining=Stage(1, 2e-3, FEW)), tmp_path)
+    with pytest.raises(UserError, match="other settings"):
+        train_part("pretraining", replace(data, fingerprint="of other data"), recipe, tmp_path)
