@@ -15,6 +15,7 @@ from challenges.vinted.train import HeldOut, Recipe, cross_validate, cross_valid
 from challenges.vinted.training_set import MARKET, TrainingSet, take
 from common.cli import progress
 from common.data.images import resize_image
+from common.data.splits import grouped_folds
 from common.metrics.multilabel import best_f1_threshold
 from common.training.loop import flush_denormals
 
@@ -101,11 +102,11 @@ def probe_by_fold(data: TrainingSet, recipe: Recipe) -> tuple[Probabilities, NDA
 def fit_probe(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
     """Return a logistic regression of `y` (N,) on `x` (N, D), and its held-out probabilities of these rows (N, C)."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    inner = list(StratifiedGroupKFold(4, shuffle=True, random_state=0).split(x, y, groups))
+    inner = PredefinedSplit(grouped_folds(y, groups, n_folds=4))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     search = GridSearchCV(probe, {"logisticregression__C": PROBE_PENALTIES}, scoring="accuracy", cv=inner).fit(x, y)
     own = cross_val_predict(search.best_estimator_, x, y, cv=inner, method="predict_proba")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,11 @@ def grouped_folds(strata: NDArray[Any], groups: NDArray[Any], n_folds: int = 5, 
         )
     folds = np.full(len(codes), -1, dtype=np.int64)
     splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(codes, codes, group_codes)):
-        folds[held_out] = fold
+    with warnings.catch_warnings():
+        # A stratum rarer than the folds cannot be in each of them; it is spread as far as it goes.
+        warnings.filterwarnings("ignore", "The least populated class in y", UserWarning)
+        for fold, (_, held_out) in enumerate(splitter.split(codes, codes, group_codes)):
+            folds[held_out] = fold
     return folds
 
 

@@ -119,3 +119,9 @@ def test_near_duplicates_found_across_blocks() -> None:
     assert time.process_time() - started < 5
     assert np.array_equal(groups[4000:], groups[:500])
     assert len(set(groups)) == 4000
+
+
+def test_a_stratum_rarer_than_the_folds_is_no_trouble():
+    strata = np.array(["rare"] + 20 * ["common"])
+    folds = grouped_folds(strata, np.arange(21), 5)
+    assert np.bincount(folds).min() >= 4
