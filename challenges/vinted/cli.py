@@ -129,17 +129,31 @@ def train(
     ),
     renders: Annotated[int, typer.Option("--renders", help="How many generated garments join the training.")] = 1_500,
     quick: Annotated[bool, typer.Option("--quick", help="One short epoch a stage, to see that all runs.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            help="Train one part and stop: pretraining, fold-0 ... fold-4 or final. Processes that share --runs can "
+            "take one each; a last call without it finds them done and puts the model together.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order and augmentation.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Train, cross-validate, calibrate, quantise and write a model. Resumes where it was stopped."""
     from challenges.vinted.evaluate import headline
-    from challenges.vinted.train import Recipe, quick_recipe
+    from challenges.vinted.train import Recipe, quick_recipe, train_part
     from challenges.vinted.train import train as train_model
+    from challenges.vinted.training_set import load_training_set
 
     path, generated = _data_or_sample(data)
     recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
-    metrics = train_model(path, out, runs, patterns=patterns, n_renders=renders, recipe=recipe)
+    photos = load_training_set(path, patterns, n_renders=renders, seed=seed)
+    if only is not None:
+        train_part(only, photos, recipe, runs)
+        print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
+        return
+    metrics = train_model(photos, out, runs, recipe)
     text = f"{out}: trained on {_describe(path, generated)}; held out: {headline(metrics['market'])}"
     print_summary(
         {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["market"]}, text, as_json
@@ -178,18 +192,53 @@ def compare(
     out: Annotated[Path, typer.Option("--out", help="JSON file.")] = Path("runs/vinted/comparison.json"),
     runs: Annotated[Path, typer.Option("--runs", help="The checkpoints of train.")] = Path("runs/vinted"),
     renders: Annotated[int, typer.Option("--renders", help="As in train.")] = 1_500,
+    single_task: Annotated[
+        bool, typer.Option(help="Also train a network for each task, on two of the folds: as long as train itself.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the model against simpler ones on the same folds: class prior, linear probe, a network for each task."""
     from challenges.vinted.baselines import compare as compare_models
+    from challenges.vinted.evaluate import headline
+    from challenges.vinted.train import Recipe
+    from challenges.vinted.training_set import load_training_set
     from common.data.tables import write_json
 
     path, generated = _data_or_sample(data)
-    table = compare_models(path, patterns, runs, n_renders=renders)
+    photos = load_training_set(path, patterns, n_renders=renders)
+    table = compare_models(photos, runs, Recipe(), single_task=single_task)
     write_json(table, out)
-    print_summary(
-        {"out": out, "data": path} | table, f"{out}: {len(table)} models on {_describe(path, generated)}", as_json
-    )
+    lines = [f"{name}, {folds}: {headline(m)}" for folds, models in table.items() for name, m in models.items()]
+    text = f"{out}: {_describe(path, generated)}; " + "; ".join(lines)
+    print_summary({"out": out, "data": path, **table}, text, as_json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8000,
+    model: ModelOption = WEIGHTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens.
+
+    Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
+    and more, see common/service/settings.py.
+    """
+    try:
+        from challenges.vinted.service import VintedSettings, create_vinted_service
+        from common.service.server import run_service
+        from common.service.settings import read_settings
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: run make vinted-serve, which sets it up") from error
+
+    settings = read_settings(VintedSettings)
+    service = create_vinted_service(model, settings)
+
+    def announce(address: str) -> None:
+        print_summary({"address": address}, f"Vinted is served at {address} (Ctrl-C stops it)", as_json)
+
+    run_service(service, settings, host=host, port=port, announce=announce)
 
 
 def _data_or_sample(data: Path | None) -> tuple[Path, bool]:

@@ -146,3 +146,26 @@ def test_evaluate_scores_what_the_generator_knows(sample: Path, tmp_path: Path):
     assert metrics["top2_accuracy"]["estimate"] >= metrics["top1_accuracy"]["estimate"] > 0.5
     assert metrics["seen_in_training"] is False
     assert {"confusion.png", "precision_recall.png", "reliability.png"} <= {p.name for p in tmp_path.iterdir()}
+
+
+@pytest.mark.slow
+def test_train_makes_a_model_that_predicts(sample: Path, tmp_path: Path):
+    """Every stage of training for a moment, on the sample; a second run finds all stages done."""
+    model, runs = tmp_path / "model", tmp_path / "runs"
+    train = ["train", "--quick", "--data", sample, "--out", model, "--runs", runs, "--renders", "24", "--json"]
+    done = vinted(*train)
+    assert done.returncode == 0, done.stderr
+    assert 0 <= json.loads(done.stdout)["metrics"]["top1_accuracy"]["estimate"] <= 1
+    manifest = json.loads((model / "manifest.json").read_text())
+    assert set(manifest["metrics"]["int8"]) == {"float32", "int8"}
+    out = tmp_path / "predictions.parquet"
+    predicted = vinted("predict", "--data", sample, "--out", out, "--model", model)
+    assert predicted.returncode == 0, predicted.stderr
+    assert len(pd.read_parquet(out)) == 20
+    network = (model / "model.onnx").read_bytes()
+    states = {path: path.stat().st_mtime_ns for path in runs.glob("*/state.safetensors")}
+    assert len(states) == 7  # pretraining, five folds, the final fit
+    again = vinted(*train)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in states} == states
+    assert (model / "model.onnx").read_bytes() == network

@@ -1,0 +1,1 @@
+"""The web-service factory: a model in, a service out."""

@@ -1,0 +1,266 @@
+"""A model in, a service out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
+from fastapi.security import HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import Receive
+
+from common.service.access import Access
+from common.service.batching import Batcher
+from common.service.errors import (
+    ErrorDetail,
+    ItemError,
+    ServiceError,
+    document_errors,
+    install_handlers,
+)
+from common.service.limits import BodyReader, check_token
+from common.service.logs import logger
+from common.service.metrics import Metrics
+from common.service.schema import (
+    Answer,
+    Answered,
+    Item,
+    ModelCard,
+    ModelVersion,
+    Predictions,
+    Refused,
+    ServedModel,
+    Status,
+)
+from common.service.settings import ServiceSettings
+
+Result = TypeVar("Result")
+
+PREDICTIONS = "/v1/predictions"
+# The page holds its own script and style, and talks to nobody but this service.
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def create_service(model: ServedModel[Item, Answer], settings: ServiceSettings, *, page: str | None = None) -> FastAPI:
+    """The application: predictions, health, metrics, model card, OpenAPI document and a page.
+
+    It is ready once the model has answered the example, which starts with the application.
+
+    Args:
+        model: what is served.
+        settings: limits and token.
+        page: HTML of `/`, with everything it needs inside.
+    """
+    metrics = Metrics()
+    batcher = Batcher(
+        model.decode,
+        model.predict,
+        max_batch=settings.max_batch,
+        queue_size=settings.queue_size,
+        n_workers=settings.n_workers,
+        on_batch=metrics.count_batch,
+    )
+    metrics.watch_queue(lambda: batcher.depth)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        batcher.start()
+        warming = asyncio.create_task(_warm_up(app, batcher, model))
+        yield
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
+        await batcher.stop()
+
+    app = FastAPI(
+        title=model.card.name,
+        version=model.card.version,
+        description=model.card.description,
+        lifespan=lifespan,
+        docs_url=None,  # these two load scripts from elsewhere
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.metrics = metrics
+    app.state.draining = False  # set by the server when it is told to stop
+    app.state.example = None  # Predictions of the example, once there are some
+    app.add_middleware(Access, metrics=metrics)
+    install_handlers(app)
+    app.include_router(_probes(app, page))
+    app.include_router(_protected(app, model, settings, batcher, metrics))
+    plain_openapi = app.openapi
+    app.openapi = lambda: _with_example(plain_openapi(), app.state.example)  # type: ignore[method-assign]
+    return app
+
+
+async def _warm_up(app: FastAPI, batcher: Batcher[Item, Answer], model: ServedModel[Item, Answer]) -> None:
+    """Answer the example, and refuse an empty item: both are shown in the OpenAPI document."""
+    try:
+        outcomes = await batcher.answer([model.example, b""])
+        if isinstance(outcomes[0], ItemError):
+            raise outcomes[0]
+    except Exception:  # noqa: BLE001 - whatever it is, /ready tells
+        logger.exception("the warm-up failed; the service will not be ready")
+    else:
+        app.state.example = _predictions(model.card, outcomes, "8c1a4e0f2b7d4c55")
+
+
+def _predictions(card: ModelCard, outcomes: Sequence[Answer | ItemError], request_id: str) -> Predictions[Answer]:
+    results: list[Answered[Answer] | Refused] = []
+    for outcome in outcomes:
+        if isinstance(outcome, ItemError):
+            detail = ErrorDetail(kind=outcome.kind, message=outcome.message, request_id=request_id)
+            results.append(Refused(error=detail))
+        else:
+            results.append(Answered(answer=outcome))
+    return Predictions(model=ModelVersion(name=card.name, version=card.version), results=results)
+
+
+def _probes(app: FastAPI, page: str | None) -> APIRouter:
+    """What is open to everyone, whatever the token."""
+    router = APIRouter()
+
+    @router.get("/health", summary="The process answers.", tags=["probes"])
+    async def health() -> Status:
+        return Status(status="ok")
+
+    @router.get(
+        "/ready", summary="The model answers.", tags=["probes"], responses=document_errors("not_ready", "shutting_down")
+    )
+    async def ready() -> Status:
+        _check_ready(app)
+        return Status(status="ready")
+
+    if page is not None:
+
+        @router.get("/", summary="A page to try it on.", tags=["page"], response_class=HTMLResponse)
+        async def page_of_service() -> HTMLResponse:
+            return HTMLResponse(page, headers={"Content-Security-Policy": _PAGE_POLICY})
+
+    return router
+
+
+def _check_ready(app: FastAPI) -> None:
+    if app.state.draining:
+        raise ServiceError("shutting_down")
+    if app.state.example is None:
+        raise ServiceError("not_ready")
+
+
+def _protected(
+    app: FastAPI,
+    model: ServedModel[Item, Answer],
+    settings: ServiceSettings,
+    batcher: Batcher[Item, Answer],
+    metrics: Metrics,
+) -> APIRouter:
+    """What asks for the token, where there is one."""
+
+    async def authorize(request: Request) -> None:
+        check_token(request, settings)
+
+    refusals = document_errors("unauthorized") if settings.token else {}
+    # HTTPBearer only tells the OpenAPI document; `authorize` checks.
+    checks = [Depends(authorize), Depends(HTTPBearer(auto_error=False))] if settings.token else []
+    router = APIRouter(dependencies=checks, responses=refusals)
+    reader = BodyReader(settings, model.field, files=model.files)
+    shape = Predictions[model.answer]  # type: ignore[name-defined]
+
+    @router.get("/v1/model", summary="The model card.", tags=["model"])
+    async def model_card() -> ModelCard:
+        return model.card
+
+    @router.get(
+        "/metrics",
+        summary="Counters for Prometheus.",
+        tags=["probes"],
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text format"}
+        },
+    )
+    async def scrape() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @router.post(
+        PREDICTIONS,
+        summary=f"Predict 1 to {settings.max_items} {model.field}.",
+        tags=["model"],
+        response_model=shape,
+        responses=document_errors(
+            "malformed", "body_timeout", "body_too_large", "too_many_items", "no_items", "unknown_field",
+            "not_a_file",            "internal", "overloaded", "not_ready", "shutting_down", "deadline",
+        ),
+        openapi_extra={"requestBody": _document_body(model, settings)},
+    )  # fmt: skip
+    async def predict(request: Request) -> Response:
+        if app.state.example is None:
+            raise ServiceError("not_ready")
+        async with reader.read(request) as items:
+            outcomes = await _in_time(batcher.answer(items), request.receive, settings.deadline_s)
+        for outcome in outcomes:
+            if isinstance(outcome, ItemError):
+                metrics.count_error(outcome.kind)
+            else:
+                for label in model.labels(outcome):
+                    metrics.count_answer(label)
+        predictions = _predictions(model.card, outcomes, request.state.request_id)
+        return Response(predictions.model_dump_json(), media_type="application/json")
+
+    return router
+
+
+async def _in_time(work: Coroutine[Any, Any, Result], receive: Receive, deadline_s: float) -> Result:
+    """Await `work`, unless the deadline passes or the client goes away; then it is cancelled.
+
+    Raises:
+        ServiceError: kinds deadline and client_gone.
+    """
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({working, watching}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ServiceError("client_gone" if watching.done() else "deadline")
+    finally:
+        working.cancel()
+        watching.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _document_body(model: ServedModel[Item, Answer], settings: ServiceSettings) -> dict[str, Any]:
+    item = {"type": "string"} | ({"format": "binary"} if model.files else {})
+    form = {
+        "type": "object",
+        "required": [model.field],
+        "additionalProperties": False,
+        "properties": {
+            model.field: {
+                "type": "array",
+                "items": item,
+                "minItems": 1,
+                "maxItems": settings.max_items,
+            }
+        },
+    }
+    raw = {media_type: {"schema": {**item, "minLength": 1}} for media_type in model.media_types}
+    return {"required": True, "content": {"multipart/form-data": {"schema": form}, **raw}}
+
+
+def _with_example(document: dict[str, Any], example: Predictions[Answer] | None) -> dict[str, Any]:
+    """Show what the model itself has answered."""
+    if example is not None:
+        content = document["paths"][PREDICTIONS]["post"]["responses"]["200"]["content"]["application/json"]
+        content["example"] = example.model_dump(mode="json")
+    return document
