@@ -10,7 +10,7 @@ import struct
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, Self
@@ -52,8 +52,8 @@ class FileStore(Protocol):
     """Named files, wherever they lie; names are POSIX paths relative to the store, sorted."""
 
     @property
-    def path(self) -> Path:
-        """The folder or archive."""
+    def path(self) -> Path | str:
+        """The folder or archive; a text where it is the address of a remote one."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -86,7 +86,11 @@ def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
         raise UserError(f"{path}: no such file or folder")
     if not path.is_file():
         raise UserError(f"{path} is neither a folder nor a zip archive")
-    return _ZipStore(path, limits)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return ZipStore(path, file, lambda size, offset: os.pread(file.fileno(), size, offset), limits)
 
 
 def index_by_stem(names: Iterable[str]) -> dict[str, str]:
@@ -102,7 +106,7 @@ def index_by_stem(names: Iterable[str]) -> dict[str, str]:
     return others | index
 
 
-def _is_mac_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
     """Resource forks and folder settings that macOS puts into archives and folders."""
     base = name.rpartition("/")[2]
     return name.startswith("__MACOSX/") or "/__MACOSX/" in name or base.startswith("._") or base == ".DS_Store"
@@ -156,7 +160,7 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[str]:
             raise UserError(f"{folder}: {entry.name!r} is a link that leads out of the folder; put the file there")
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), root, name + "/")
-        elif entry.is_file() and not _is_mac_litter(name):  # a linked folder inside is met where it lies
+        elif entry.is_file() and not is_litter(name):  # a linked folder inside is met where it lies
             yield name
 
 
@@ -171,19 +175,24 @@ class _Member(NamedTuple):
     method: int
 
 
-class _ZipStore:
+class ZipStore:
     """A zip read by position, so that threads share one handle without a lock and expand in parallel.
 
     `zipfile` parses the central directory; its reader is not used because it serialises all threads on
     one file position and stops at the size that the header claims.
+
+    Args:
+        path: what the archive is called in messages.
+        file: the open archive, for the central directory; closed with the store.
+        read_at: (size, offset) -> bytes of the archive, fewer at its end; called from many threads.
+        limits: what the archive may hold.
     """
 
-    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+    def __init__(
+        self, path: Path | str, file: IO[bytes], read_at: Callable[[int, int], bytes], limits: ArchiveLimits
+    ) -> None:
         self.path = path
-        try:
-            self._file: IO[bytes] = path.open("rb")
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        self._file, self._read_at = file, read_at
         try:
             self._members = _read_directory(path, self._file, limits)
         except BaseException:
@@ -194,6 +203,7 @@ class _ZipStore:
         weakref.finalize(self, self._file.close)
 
     def read(self, name: str) -> bytes:
+        """See `FileStore.read`."""
         member = self._members.get(name)
         if member is None:
             raise MemberError(name, "no such member")
@@ -204,7 +214,7 @@ class _ZipStore:
         head_size = _LOCAL_HEADER.size + len(member.raw_name)
         wanted = head_size + _EXTRA_FIELD_GUESS + member.compressed_size
         try:
-            block = os.pread(self._file.fileno(), wanted, member.offset)
+            block = self._read_at(wanted, member.offset)
         except OSError as error:
             raise MemberError(name, f"cannot be read ({error.strerror})") from error
         if len(block) < head_size or not block.startswith(_LOCAL_HEADER_SIGNATURE):
@@ -216,12 +226,13 @@ class _ZipStore:
         start = head_size + extra_size
         raw = block[start : start + member.compressed_size]
         if len(raw) < member.compressed_size:  # a long extra field
-            raw = os.pread(self._file.fileno(), member.compressed_size, member.offset + start)
+            raw = self._read_at(member.compressed_size, member.offset + start)
         if len(raw) < member.compressed_size:
             raise MemberError(name, "the archive ends within it")
         return raw
 
     def close(self) -> None:
+        """See `FileStore.close`."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -252,7 +263,7 @@ def _expand(name: str, member: _Member, raw: bytes) -> bytes:
     return data
 
 
-def _read_directory(path: Path, file: IO[bytes], limits: ArchiveLimits) -> dict[str, _Member]:
+def _read_directory(path: Path | str, file: IO[bytes], limits: ArchiveLimits) -> dict[str, _Member]:
     """The files of a zip by name, after every check that needs no expansion."""
     try:
         with zipfile.ZipFile(file) as archive:  # leaves `file` open: it did not open it
@@ -276,7 +287,7 @@ def _read_directory(path: Path, file: IO[bytes], limits: ArchiveLimits) -> dict[
         members[info.filename] = _member(info)
     _check_total(path, members.values(), limits)
     _check_overlaps(path, members, directory_start)
-    return {name: m for name, m in members.items() if not name.endswith("/") and not _is_mac_litter(name)}
+    return {name: m for name, m in members.items() if not name.endswith("/") and not is_litter(name)}
 
 
 def _member(info: zipfile.ZipInfo) -> _Member:
@@ -310,7 +321,7 @@ def _name_objection(name: str) -> str:
     return "has a backslash or a control character in its name, or no name"
 
 
-def _check_total(path: Path, members: Iterable[_Member], limits: ArchiveLimits) -> None:
+def _check_total(path: Path | str, members: Iterable[_Member], limits: ArchiveLimits) -> None:
     total = sum(m.size for m in members)
     compressed = sum(m.compressed_size for m in members)
     if total > limits.max_total_bytes:
@@ -319,7 +330,7 @@ def _check_total(path: Path, members: Iterable[_Member], limits: ArchiveLimits) 
         raise UserError(f"{path}: refused, expands more than {limits.max_ratio:g} times")
 
 
-def _check_overlaps(path: Path, members: Mapping[str, _Member], directory_start: int) -> None:
+def _check_overlaps(path: Path | str, members: Mapping[str, _Member], directory_start: int) -> None:
     """Refuse members that share bytes: the non-recursive bombs of D. Fifield, WOOT 2019, are made so."""
     end = directory_start
     for name, member in sorted(members.items(), key=lambda item: -item[1].offset):

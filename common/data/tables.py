@@ -7,7 +7,7 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from common.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
     import pandera.pandas as pa
+
+_ROW_GROUP_ROWS = 100_000
 
 
 @contextmanager
@@ -62,6 +64,46 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
         frame.to_parquet(temporary, index=False)
 
 
+@contextmanager
+def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Write a table of many frames to `path`, atomically, without holding all of them; yields `append(frame)`.
+
+    Frames have the columns and dtypes of the first, and lose their index.
+
+    Raises:
+        ValueError: not one frame was appended, so that nobody knows the columns.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    writer: Any = None
+    pending: list[pyarrow.Table] = []
+
+    def flush(at_least: int) -> None:
+        # Small row groups would swell the file's footer and slow its readers.
+        if pending and sum(table.num_rows for table in pending) >= at_least:
+            writer.write_table(pyarrow.concat_tables(pending))
+            pending.clear()
+
+    with replace_atomically(path) as temporary:
+
+        def append(frame: pd.DataFrame) -> None:
+            nonlocal writer
+            table = pyarrow.Table.from_pandas(frame, schema=writer.schema if writer else None, preserve_index=False)
+            writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema)
+            pending.append(table)
+            flush(at_least=_ROW_GROUP_ROWS)
+
+        try:
+            yield append
+            if writer is None:
+                raise ValueError(f"{path}: no frame was appended")
+            flush(at_least=0)
+        finally:
+            if writer is not None:
+                writer.close()
+
+
 def write_json(obj: object, path: Path) -> None:
     """Write `obj` as indented UTF-8 JSON to `path`, atomically; see `json_text` for what is understood."""
     with replace_atomically(path) as temporary:
@@ -104,16 +146,29 @@ def read_parquet(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
         UserError: the file is missing or not parquet, or a value breaks the schema; the message names
             file, column, row (position from 0), value, and what is allowed.
     """
+    return check_table(load_parquet(Path(path)), schema, path)
+
+
+def check_table(frame: pd.DataFrame, schema: pa.DataFrameSchema, where: Path | str) -> pd.DataFrame:
+    """Check `frame`, whose index holds the numbers of its rows in the file `where`, against `schema`.
+
+    Raises:
+        UserError: a value breaks the schema, as `read_parquet` says it.
+    """
     import pandera.errors
 
-    frame = _load_parquet(Path(path)).reset_index(drop=True)
     try:
         return schema.validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as errors:
-        raise UserError(f"{path}: {_first_failure(errors, frame)}") from errors
+        raise UserError(f"{where}: {_first_failure(errors, frame)}") from errors
 
 
-def _load_parquet(path: Path) -> pd.DataFrame:
+def load_parquet(path: Path) -> pd.DataFrame:
+    """Read `path` with rows numbered from 0, unchecked.
+
+    Raises:
+        UserError: the file is missing or not parquet.
+    """
     import pandas as pd
 
     if not path.exists():
@@ -121,7 +176,7 @@ def _load_parquet(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path} is not a file; name a parquet file")
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path).reset_index(drop=True)
     except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise UserError(f"{path}: not a readable parquet file ({str(error).split('. ')[0]})") from error
 

@@ -7,11 +7,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data.tables import json_text, read_parquet, replace_atomically, write_json, write_parquet
+from common.data import tables
+from common.data.tables import (
+    append_parquet,
+    json_text,
+    read_parquet,
+    replace_atomically,
+    write_json,
+    write_parquet,
+)
 from common.errors import UserError
 
 SCHEMA = pa.DataFrameSchema(
@@ -149,3 +158,36 @@ JSON = st.recursive(
 @given(JSON)
 def test_plain_json_comes_back(value: object) -> None:
     assert json.loads(json_text(value)) == value
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=6), st.integers(1, 8))
+def test_appended_frames_come_back_as_one(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], row_group_rows: int
+):
+    path = tmp_path_factory.mktemp("append") / "t.parquet"
+    frames = [pd.DataFrame({"x": np.arange(n), "name": pd.Series(["ü"] * n, dtype="str")}) for n in sizes]
+    with pytest.MonkeyPatch.context() as patch, append_parquet(path) as append:
+        patch.setattr(tables, "_ROW_GROUP_ROWS", row_group_rows)
+        for frame in frames:
+            append(frame)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), pd.concat(frames, ignore_index=True))
+    groups = pq.ParquetFile(path).metadata
+    assert all(groups.row_group(g).num_rows >= row_group_rows for g in range(groups.num_row_groups - 1))
+
+
+def test_appending_that_fails_leaves_what_was_there(tmp_path: Path):
+    path = tmp_path / "t.parquet"
+    path.write_bytes(b"before")
+
+    def stop_in_the_middle() -> None:
+        with append_parquet(path) as append:
+            append(pd.DataFrame({"x": [1]}))
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stop_in_the_middle()
+    with pytest.raises(ValueError, match="no frame"), append_parquet(path):
+        pass
+    assert path.read_bytes() == b"before"
+    assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
