@@ -7,9 +7,10 @@ PYTHON := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 UV_VERSION := 0.13.9
 LOCK := requirements.lock
-# Stamps of what is installed, by what needs it: predicting, serving, all. A new lock renews them.
+# Stamps of what is installed, by what needs it: predicting, serving, a Ray cluster, all. A new lock renews them.
 CORE := $(VENV)/.core
 SERVE := $(VENV)/.serve
+DISTRIBUTED := $(VENV)/.distributed
 FULL := $(VENV)/.full
 
 # What a user may set: make vinted-predict DATA=folder OUT=file MODEL=folder
@@ -40,10 +41,15 @@ $(SERVE): $(LOCK) pyproject.toml | $(UV)
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[serve]'
 	@touch $(CORE) $@
 
+$(DISTRIBUTED): $(LOCK) pyproject.toml | $(UV)
+	@echo "setting up: what predicting on a Ray cluster needs" >&2
+	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[distributed]'
+	@touch $(CORE) $@
+
 $(FULL): $(LOCK) pyproject.toml | $(UV)
 	@echo "setting up: everything (about 7 GB, of which torch brings most)" >&2
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[all]'
-	@touch $(CORE) $(SERVE) $@
+	@touch $(CORE) $(SERVE) $(DISTRIBUTED) $@
 
 setup: $(FULL) ## install everything into .venv
 lock: | $(UV) ## renew requirements.lock with the newest versions that pyproject.toml allows
@@ -74,8 +80,9 @@ clean: ## remove the environment and everything generated
 
 # ---- vinted
 .PHONY: vinted-predict vinted-serve vinted-data vinted-train vinted-compare vinted-evaluate
-vinted-predict: $(CORE) ## photos -> predictions.parquet (DATA=folder or zip, OUT=file, MODEL=folder)
-	$(PYTHON) -m challenges.vinted predict $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
+vinted-predict: $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED),$(CORE)) ## photos -> predictions.parquet (DATA=folder or zip, OUT=file, MODEL=folder, ENGINE=ray)
+	$(PYTHON) -m challenges.vinted predict $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,ENGINE,engine)
 
 vinted-serve: $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder)
 	@exec $(PYTHON) -m challenges.vinted serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)

@@ -1,9 +1,16 @@
 """Fixtures that every test may ask for."""
 
+import gc
 import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from common.inference import cluster
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -15,3 +22,34 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set CHALLENGES_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two workers, started as the engine starts one; this process is connected.
+
+    Its start takes longer than any test on it, so all tests share it. They let Ray's own warnings pass.
+    """
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(cluster, "available_cores", lambda: 2)
+        patch.delenv("RAY_ADDRESS", raising=False)
+        stack.enter_context(cluster.connected())
+        import ray
+
+        yield ray.get_runtime_context().gcs_address
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # child processes and sockets that Ray leaves open
+            stack.close()
+            gc.collect()
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process do what Ray's workers do, last item first: Ray keeps no order either."""
+
+    def map_here(make_function: Callable[[], Callable[[Any], Any]], items: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        function = make_function()
+        return ((position, function(item)) for position, item in reversed(list(enumerate(items))))
+
+    monkeypatch.setattr(cluster, "map_on_ray", map_here)

@@ -7,6 +7,7 @@ import typer
 
 from common.cli import create_app, print_summary
 from common.errors import UserError
+from common.inference.batch import Engine
 
 app = create_app(
     "vinted", "Photo of a second-hand garment -> its two likeliest categories of five, and its pattern tags."
@@ -30,9 +31,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line
 @app.command()
 def predict(
     photos: Annotated[list[Path] | None, typer.Argument(help="Photos to look at now, instead of a data set.")] = None,
-    data: DataOption = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="Folder or archive in the official layout (data.zip beside the parquet tables); with --engine ray "
+            "a folder, local or at any fsspec address. Default: data/vinted/official if it is there, else a "
+            "generated sample.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")] = Path("predictions.parquet"),
     model: ModelOption = WEIGHTS,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            "--engine",
+            help="Threads of this process, or a Ray cluster: RAY_ADDRESS, else one started here. With ray finished "
+            "shards stay in <out>.shards, and a second run goes on from there.",
+        ),
+    ] = Engine.LOCAL,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write <out>.probabilities.parquet: every probability.")
     ] = False,
@@ -49,27 +66,20 @@ def predict(
     if photos:
         _predict_files(photos, model, as_json)
         return
-    from challenges.vinted.dataset import load
-    from challenges.vinted.predict import load_model, predict_dataset, tabulate_probabilities, write
-    from common.data.tables import write_parquet
+    from challenges.vinted.predict import predict_file
+    from common.data.tables import write_json
 
-    path, generated = _data_or_sample(data)
-    loaded = load_model(model)
-    dataset = load(path, part="test")
-    frame, found, unreadable = predict_dataset(loaded, dataset)
-    uuids = frame["uuid"].tolist()
+    path, generated = _address_or_sample(data, engine)
+    n_photos, unreadable = predict_file(model, path, out, engine=engine, probabilities=probabilities)
     summary: dict[str, Any] = {
         "out": out,
         "data": path,
         "generated_sample": generated,
-        "n_photos": len(frame),
+        "n_photos": n_photos,
         "n_unreadable": len(unreadable),
     }
-    report = summary | {"unreadable": [{"row": r, "uuid": uuids[r], "reason": why} for r, why in unreadable.items()]}
-    write(frame, out, report)
-    if probabilities:
-        write_parquet(tabulate_probabilities(loaded, uuids, found), out.with_suffix(".probabilities.parquet"))
-    text = f"{out}: {len(frame)} photos of {_describe(path, generated)} predicted"
+    write_json(summary | {"unreadable": unreadable}, out.with_suffix(".report.json"))
+    text = f"{out}: {n_photos} photos of {_describe(path, generated)} predicted"
     if unreadable:
         text += (
             f"; {len(unreadable)} could not be read and got the training prior, see {out.with_suffix('.report.json')}"
@@ -256,5 +266,13 @@ def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
     return sample, True
 
 
-def _describe(path: Path, generated: bool) -> str:
+def _address_or_sample(data: str | None, engine: Engine) -> tuple[Path | str, bool]:
+    if data is None or "://" not in data:
+        return _data_or_sample(None if data is None else Path(data))
+    if engine is Engine.LOCAL:
+        raise UserError(f"{data}: the engine 'local' reads local files only; add --engine ray")
+    return data, False
+
+
+def _describe(path: Path | str, generated: bool) -> str:
     return f"the generated sample {path} (no --data given)" if generated else str(path)

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from common.data.archives import ArchiveLimits, FileStore, index_by_stem, open_store
-from common.data.tables import read_parquet, replace_atomically
+from common.data.remote import absolute, kind, list_folders, open_address, open_file
+from common.data.tables import check_table, load_parquet, read_parquet, replace_atomically
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 OFFICIAL: Final = REPOSITORY / "data" / "vinted" / "official"
 OPEN_LABELS: Final = REPOSITORY / "data" / "labels" / "vinted_open.csv"
 
+PHOTO_NAMES: Final = ("data.zip", "images.zip", "data", "images")
 # The official archive wraps a `data.zip` of a few hundred MB.
 WRAPPED_LIMITS: Final = ArchiveLimits(max_member_bytes=8_000_000_000)
 
@@ -83,7 +85,7 @@ def load(path: Path, *, part: str) -> Dataset:
     table = folder / name
     # The tables first: photos are opened when nothing can fail any more, so that no file is left open.
     if part == "test":
-        test, example = _read_test(folder), _read_example(folder)
+        test, example = check_test(load_parquet(table), table), _read_example(folder)
         return Dataset(path, open_photos(folder), None, test, example, {part: table})
     labelled, report = merge_repeats(read_parquet(table, labelled_schema()), table)
     return Dataset(path, open_photos(folder), labelled, None, None, {part: table}, report)
@@ -91,11 +93,56 @@ def load(path: Path, *, part: str) -> Dataset:
 
 def open_photos(folder: Path) -> Photos:
     """Index the photos of a layout: `data.zip`, `images.zip`, or a folder `data` or `images`."""
-    for name in ("data.zip", "images.zip", "data", "images"):
+    for name in PHOTO_NAMES:
         if (folder / name).exists():
-            store = open_store(folder / name)
-            return Photos(store, index_by_stem(store.names))
-    raise UserError(f"{folder}: no photos found; expected data.zip or a folder 'data' with the image files")
+            return photos_at(str(folder / name))
+    raise _no_photos(folder)
+
+
+def photos_at(address: str) -> Photos:
+    """Index the photos of one folder or zip, by local path or fsspec address."""
+    store = open_address(address)
+    return Photos(store, index_by_stem(store.names))
+
+
+def _no_photos(folder: Path | str) -> UserError:
+    return UserError(f"{folder}: no photos found; expected data.zip or a folder 'data' with the image files")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Where a data set lies that may be larger than a machine: absolute local paths or fsspec addresses."""
+
+    rows: str  # test.parquet, one file or a folder of parquet files
+    photos: str  # a folder or a zip
+    example: pd.DataFrame | None
+
+
+def locate(address: str) -> Catalogue:
+    """Find the files of a data set in the official layout without reading rows or photos.
+
+    Args:
+        address: a folder, by local path or fsspec address; `test.parquet` in it may itself be a folder of
+            parquet files, which count in the order of their names.
+
+    Raises:
+        UserError: it is no folder, or test.parquet or the photos are not in it.
+    """
+    address = absolute(address)
+    if kind(address) != "directory":
+        raise UserError(f"{address}: no such folder; the engine 'ray' reads an unpacked folder in the official layout")
+    inside = [f"{address}/{name}" for name in list_folders(address) if not name.startswith(("__", "."))]
+    folder = next((f for f in (address, *inside) if kind(f"{f}/test.parquet")), None)
+    if folder is None:
+        raise UserError(f"{address}: test.parquet is not in it; the official layout has it beside data.zip")
+    photos = next((f"{folder}/{name}" for name in PHOTO_NAMES if kind(f"{folder}/{name}")), None)
+    if photos is None:
+        raise _no_photos(folder)
+    example = f"{folder}/example_predictions.parquet"
+    if kind(example) is None:
+        return Catalogue(f"{folder}/test.parquet", photos, None)
+    with open_file(example) as file:
+        return Catalogue(f"{folder}/test.parquet", photos, check_example(pd.read_parquet(file), example))
 
 
 def _folder_of(path: Path, wanted: str) -> Path:
@@ -139,22 +186,25 @@ def labelled_schema() -> pa.DataFrameSchema:
     )
 
 
-def _read_test(folder: Path) -> pd.DataFrame:
+def check_test(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
+    """Check rows of `test.parquet`; the index holds their numbers in the file `where`."""
     import pandera.pandas as pa
 
     schema = pa.DataFrameSchema({"uuid": pa.Column(str, pa.Check.str_length(min_value=1), nullable=False)})
-    return read_parquet(folder / "test.parquet", schema)
+    return check_table(frame, schema, where)
+
+
+def check_example(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
+    """Check the columns of `example_predictions.parquet`: they must be those of the assignment."""
+    import pandera.pandas as pa
+
+    columns = ("uuid", "category1", "category2", *TAGS)
+    return check_table(frame, pa.DataFrameSchema({name: pa.Column() for name in columns}), where)
 
 
 def _read_example(folder: Path) -> pd.DataFrame | None:
-    """Read `example_predictions.parquet` where there is one; its columns must be those of the assignment."""
-    import pandera.pandas as pa
-
     path = folder / "example_predictions.parquet"
-    if not path.is_file():
-        return None
-    columns = ("uuid", "category1", "category2", *TAGS)
-    return read_parquet(path, pa.DataFrameSchema({name: pa.Column() for name in columns}))
+    return check_example(load_parquet(path), path) if path.is_file() else None
 
 
 def merge_repeats(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:

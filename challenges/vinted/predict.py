@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +18,16 @@ from common.cli import progress
 from common.data.archives import MemberError
 from common.data.images import ImageError, decode_image, resize_image
 from common.errors import UserError
-from common.inference.batch import available_cores, map_chunks
+from common.inference.batch import Engine, available_cores, map_chunks
 from common.inference.session import create_session
 
 if TYPE_CHECKING:
     import onnxruntime
     import pandas as pd
+    import pyarrow as pa
 
-    from challenges.vinted.dataset import Dataset
+    from challenges.vinted.dataset import Catalogue, Dataset
+    from common.inference.cluster import Shard, Worker
 
 DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "data" / "weights" / "vinted"
 CHUNK_SIZE = 8  # photos in one pass: their activations stay in a core's cache
@@ -237,6 +242,107 @@ def tabulate_probabilities(model: Model, uuids: Sequence[str], probabilities: Pr
     ):
         columns |= dict(zip(names, values.T, strict=True))
     return pd.DataFrame(columns)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was predicted for consecutive rows of `test.parquet`."""
+
+    uuids: list[str]
+    probabilities: Probabilities
+    unreadable: dict[int, str]  # reason by row, counted from the part's first
+
+
+def predict_file(
+    directory: Path, data: Path | str, out: Path, *, engine: Engine = Engine.LOCAL, probabilities: bool = False
+) -> tuple[int, list[dict[str, Any]]]:
+    """Predict every row of a data set's `test.parquet` into `out`, in the form of `example_predictions.parquet`.
+
+    Args:
+        directory: the artifact. With Ray on several machines, each must see it at this path.
+        data: folder or archive in the official layout. With Ray a folder, at a path every machine sees or an
+            fsspec address; its `test.parquet` may be a folder of parquet files.
+        out: parquet file. Ray's finished shards lie beside it in `<out>.shards/`, and a later run of the same
+            data and model takes them from there.
+        engine: where to run.
+        probabilities: also write `<out>.probabilities.parquet`.
+
+    Returns:
+        Number of rows, and row, uuid and reason of each photo that could not be read.
+    """
+    from challenges.vinted.dataset import load, locate
+    from common.data.tables import append_parquet
+
+    model = load_model(directory)
+    if engine is Engine.RAY:
+        catalogue = locate(str(data))
+        example, parts = catalogue.example, _predict_on_ray(model, directory, catalogue, out.with_suffix(".shards"))
+    else:
+        dataset = load(Path(data), part="test")
+        example, parts = dataset.example, iter([_predict_here(model, dataset)])
+    n_rows, unreadable = 0, []
+    with ExitStack() as stack:
+        append = stack.enter_context(append_parquet(out))
+        if probabilities:
+            append_probabilities = stack.enter_context(append_parquet(out.with_suffix(".probabilities.parquet")))
+        for part in parts:
+            append(tabulate(model, part.uuids, part.probabilities, example))
+            if probabilities:
+                append_probabilities(tabulate_probabilities(model, part.uuids, part.probabilities))
+            unreadable += [
+                {"row": n_rows + row, "uuid": part.uuids[row], "reason": why} for row, why in part.unreadable.items()
+            ]
+            n_rows += len(part.uuids)
+    return n_rows, unreadable
+
+
+def _predict_here(model: Model, dataset: Dataset) -> Part:
+    assert dataset.test is not None
+    uuids = dataset.test["uuid"].tolist()
+    return Part(uuids, *predict_photos(model, uuids, dataset.photos.read))
+
+
+def _predict_on_ray(model: Model, directory: Path, catalogue: Catalogue, folder: Path) -> Iterator[Part]:
+    from common.artifacts import fingerprint
+    from common.data.remote import identity
+    from common.inference.cluster import cut_into_shards, map_shards
+
+    shards = cut_into_shards(catalogue.rows)
+    known = [repr(shards), fingerprint([directory]), identity(catalogue.rows), identity(catalogue.photos)]
+    run = hashlib.sha256("\n".join(known).encode()).hexdigest()
+    make_worker = partial(_make_worker, directory.resolve(), catalogue.photos)
+    paths = map_shards(make_worker, shards, folder, run, description="predicting")
+    return (_read_part(model, path) for path in paths)
+
+
+def _read_part(model: Model, path: Path) -> Part:
+    import pandas as pd
+
+    frame = pd.read_parquet(path)
+    columns = (list(names) for names in (model.categories, model.tags, model.colors))
+    found = Probabilities(*(frame[names].to_numpy(np.float32) for names in columns))
+    unreadable = {row: why for row, why in enumerate(frame["unreadable"]) if isinstance(why, str)}
+    return Part(frame["uuid"].tolist(), found, unreadable)
+
+
+def _make_worker(directory: Path, photos: str) -> Worker:
+    """Load the model and open the photos, in the process that predicts; return what predicts a shard."""
+    from challenges.vinted.dataset import check_test, photos_at
+    from common.data.remote import is_remote
+
+    model, opened = load_model(directory), photos_at(photos)
+    n_workers = 4 if is_remote(photos) else 1  # while one thread waits for the network another computes
+
+    def work(shard: Shard) -> pa.Table:
+        import pyarrow as pa
+
+        uuids = check_test(shard.read(), shard.address)["uuid"].tolist()
+        found, unreadable = predict_photos(model, uuids, opened.read, n_workers=n_workers)
+        reasons = pa.array([unreadable.get(row) for row in range(len(uuids))], pa.string())
+        table = pa.Table.from_pandas(tabulate_probabilities(model, uuids, found), preserve_index=False)
+        return table.append_column("unreadable", reasons)
+
+    return work
 
 
 def write(frame: pd.DataFrame, out: Path, report: dict[str, Any]) -> None:

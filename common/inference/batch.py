@@ -1,11 +1,14 @@
-"""Run a function over many items on this machine, in order, with flat memory."""
+"""Run a function over many items: on this machine, in order, with flat memory; or by either engine."""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from enum import StrEnum
 from itertools import islice
 from typing import TypeVar
+
+from common.cli import progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,3 +49,41 @@ def map_chunks(
     finally:
         # Reached early when a chunk failed or the caller stopped: what has not begun never will.
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Engine(StrEnum):
+    """Where work is done; the answer is the same."""
+
+    LOCAL = "local"  # threads of this process
+    RAY = "ray"  # actors on a Ray cluster
+
+
+def map_blocks(
+    function: Callable[[Item], Result], blocks: Sequence[Item], engine: Engine = Engine.LOCAL, *, description: str
+) -> list[Result]:
+    """Return `[function(block) for block in blocks]`, worked on side by side.
+
+    Args:
+        function: pure; called from many threads, or, with Ray, pickled and called in other processes.
+        blocks: a good part of a second's work each, as the arrays of a few thousand rows, or
+            `common.inference.cluster.Shard`s, whose rows are read where they are needed. With Ray they and the
+            results pickle.
+        engine: where to work.
+        description: of the progress bar, which counts blocks.
+
+    Raises:
+        UserError: the function raised it, or there is no Ray. Any other error of the function stays as it is with
+            the local engine, and is wrapped by Ray.
+    """
+    results: dict[int, Result] = {}
+    with progress(description, total=len(blocks)) as advance:
+        if engine is Engine.RAY:
+            from common.inference.cluster import map_on_ray
+
+            finished = map_on_ray(lambda: function, blocks)
+        else:
+            finished = enumerate(map_chunks(lambda chunk: function(chunk[0]), blocks, 1))
+        for position, result in finished:
+            results[position] = result
+            advance()
+    return [results[position] for position in range(len(blocks))]

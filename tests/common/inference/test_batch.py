@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.inference.batch import available_cores, map_chunks
+from common.inference.batch import available_cores, map_blocks, map_chunks
 
 
 @settings(max_examples=60, deadline=None)
@@ -63,3 +63,14 @@ def test_failure_reaches_the_caller_and_stops_the_rest():
 
 def test_available_cores_is_at_least_one():
     assert available_cores() >= 1
+
+
+def test_blocks_are_mapped_one_by_one_in_order():
+    blocks = [list(range(n)) for n in (3, 0, 5, 1)]
+    assert map_blocks(sum, blocks, description="adding") == [3, 0, 10, 0]
+    assert map_blocks(sum, [], description="adding") == []
+
+
+def test_what_a_block_raises_stays_as_it_is():
+    with pytest.raises(ZeroDivisionError):
+        map_blocks(lambda block: 1 // block, [1, 0, 1], description="dividing")
