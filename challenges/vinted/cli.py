@@ -155,19 +155,22 @@ def train(
     from challenges.vinted.train import Recipe, quick_recipe, train_part
     from challenges.vinted.train import train as train_model
     from challenges.vinted.training_set import load_training_set
+    from common.training.loop import is_main_process
 
     path, generated = _data_or_sample(data)
     recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
     photos = load_training_set(path, patterns, n_renders=renders, seed=seed)
     if only is not None:
         train_part(only, photos, recipe, runs)
-        print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
+        if is_main_process():
+            print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
         return
     metrics = train_model(photos, out, runs, recipe)
     text = f"{out}: trained on {_describe(path, generated)}; held out: {headline(metrics['market'])}"
-    print_summary(
-        {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["market"]}, text, as_json
-    )
+    if is_main_process():
+        print_summary(
+            {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["market"]}, text, as_json
+        )
 
 
 @app.command()

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DataLoaderConfiguration, broadcast, broadcast_object_list
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -152,6 +152,11 @@ def fit(
             if checkpoint is not None and is_main:
                 state.save(checkpoint)
     return FitResult(state.best_model(), state.history)
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes results and reports, of those that train together."""
+    return bool(PartialState().is_main_process)
 
 
 def _check_same_epoch(accelerator: Accelerator, state: "_State", checkpoint: Path) -> None:
