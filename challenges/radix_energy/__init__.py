@@ -1,0 +1,1 @@
+"""Household types behind hourly electricity series."""

@@ -1,0 +1,131 @@
+"""Delimited text in any dialect."""
+
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.data.delimited import DelimitedText, open_delimited, parse_numbers, parse_times, read_delimited
+from common.errors import UserError
+
+CELLS = st.text(st.characters(codec="cp1252", exclude_categories=["C"]), max_size=6).filter(lambda c: '"' not in c)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(st.lists(CELLS.filter(str.strip), min_size=3, max_size=3), min_size=3, max_size=6),
+    separator=st.sampled_from("\t;|,"),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+)
+def test_delimited_text_reads_back(rows: list[list[str]], separator: str, encoding: str) -> None:
+    rows = [[cell.translate(dict.fromkeys(map(ord, "\t;|,"), "x")) for cell in row] for row in rows]
+    data = "".join(separator.join(row) + "\n" for row in rows).encode(encoding)
+    text = open_delimited(pyarrow.py_buffer(data), "a.csv")
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        if encoding == "cp1252" and not data.isascii():
+            return  # also valid as UTF-8
+    assert text.separator == separator
+    assert text.head == rows
+    columns, ragged = read_delimited(text, [2, 0], [], header=True)
+    assert [column.to_pylist() for column in columns] == [[row[2] for row in rows[1:]], [row[0] for row in rows[1:]]]
+    assert ragged == []
+
+
+def test_rows_of_another_width_are_cut_or_filled_up() -> None:
+    text = open_delimited(pyarrow.py_buffer(b"a,b,c\n1,2,3\n4,5\n6,7,8,9\n1,,2\n"), "a.csv")
+    (a, b), ragged = read_delimited(text, [0, 1], [1], header=True)
+    assert a.to_pylist() == ["1", "1", "4", "6"]
+    assert b.to_pylist() == ["2", "", "5", "7"]
+    assert ragged == ["4,5", "6,7,8,9"]
+
+
+def test_numbers_are_numbers_only_where_every_cell_is() -> None:
+    text = open_delimited(pyarrow.py_buffer(b"a;b;c\n1,5;2;\n3;x;4\n"), "a.csv")
+    columns, _ = read_delimited(text, [0, 2], [0, 2], header=True, decimal_point=",")
+    assert [column.to_pylist() for column in columns] == [[1.5, 3.0], [None, 4.0]]
+    columns, _ = read_delimited(text, [1, 2], [1, 2], header=True, decimal_point=",")
+    assert [column.to_pylist() for column in columns] == [["2", "x"], ["", "4"]]
+
+
+def test_numbers_as_people_write_them() -> None:
+    cells = ["1.5", "1,234.5", "1.234,5", "0,35", "1'000", "1 000,5", "1,234,567", "1.234.567", "-,5", "1e3", "inf"]
+    numbers = [1.5, 1234.5, 1234.5, 0.35, 1000, 1000.5, 1234567, 1234567, -0.5, 1000, np.inf]
+    np.testing.assert_array_equal(parse_numbers(pd.Series(cells, dtype=object)), numbers)
+    assert np.isnan(parse_numbers(pd.Series(["n/a", "", None, "-", "1.5 kWh", "2024-01-01"], dtype=object))).all()
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["2024-01-31T13:05:09.1234567+02:00", "2024-1-3"], ["2024-01-31T13:05:09", "2024-01-03T00:00:00"]),
+        (["31/01/2024 13:05", "01/02/2024 24:00"], ["2024-01-31T13:05:00", "2024-02-02T00:00:00"]),
+        (["01/31/24 1:05 PM", "02/01/24 12:00 am"], ["2024-01-31T13:05:00", "2024-02-01T00:00:00"]),
+        (["31.12.2024", "30.02.2024"], ["2024-12-31T00:00:00", "NaT"]),
+        (["202401311305", "20240131"], ["2024-01-31T13:05:00", "2024-01-31T00:00:00"]),
+        (["2024-01-31 25:00", "0.35", "", "noon"], ["NaT"] * 4),
+    ],
+)
+def test_times_as_people_write_them(texts: list[str], expected: list[str]) -> None:
+    assert [str(t) for t in parse_times(pd.Series(texts, dtype=object))[0]] == expected
+
+
+def test_times_say_what_was_assumed() -> None:
+    assert parse_times(pd.Series(["2024-01-31 13:00"]))[1] == []
+    assert parse_times(pd.Series(["2024-01-31T13:00Z"]))[1] == ["times are in UTC and are kept so"]
+    assert "offsets" in parse_times(pd.Series(["2024-01-31T13:00Z", "2024-01-31T13:00+01:00"]))[1][0]
+    times, notes = parse_times(pd.Series(["02/03/2024 13:00"]))
+    assert str(times[0]) == "2024-03-02T13:00:00"
+    assert notes == ["no day or month exceeds 12: dates are read as day/month/year"]
+    assert "some month/day/year" in parse_times(pd.Series(["31/01/2024", "30/01/2024", "01/31/2024"]))[1][0]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2199, 1, 1)), min_size=1, max_size=40))
+def test_any_time_reads_back(times: list[datetime]) -> None:
+    whole = [time.replace(microsecond=0) for time in times]
+    read, _ = parse_times(pd.Series([time.isoformat() for time in whole]))
+    np.testing.assert_array_equal(read, np.array(whole, "datetime64[s]"))
+
+
+def opened(data: bytes) -> DelimitedText:
+    return open_delimited(pyarrow.py_buffer(data), "a.csv")
+
+
+def test_a_row_longer_than_a_cell_may_be() -> None:
+    names = [f"{i:09}" for i in range(20_000)]
+    text = opened((",".join(names) + "\n" + "1," * 19_999 + "1\n").encode())
+    assert (text.separator, text.width, text.head[0]) == (",", 20_000, names)
+
+
+def test_a_quote_that_is_not_closed_is_refused() -> None:
+    rows = [f"h{i},{i},x" for i in range(9)]
+    open_in_first = "\n".join(["a,b,c", *rows[:3], '"' + rows[3], *rows[4:6], '"' + rows[6], *rows[7:], ""])
+    with pytest.raises(UserError, match=r"a\.csv, column 1: a line break within 'h3,3,x.*close or remove its quote"):
+        read_delimited(opened(open_in_first.encode()), [0, 1], [1], header=True)
+    open_in_unread = "\n".join(["a,b,c", *rows[:3], 'h3,3,"x', *rows[4:], ""])
+    with pytest.raises(UserError, match=r"a\.csv: a quote is opened and not closed"):
+        read_delimited(opened(open_in_unread.encode()), [0, 1], [1], header=True)
+    inch = opened(b'a,b\n5" pipe,2\n"x, y",3\n')
+    assert read_delimited(inch, [0], [], header=True)[0][0].to_pylist() == ['5" pipe', "x, y"]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b" \n\n", "no text in it; export"),
+        (b"a,b\n1,\x01\n", "not text in UTF-8, UTF-16 or Windows-1252; save it"),
+        (b"a\n1\n", "one column only"),
+        (b"a,b\n1," + b"x" * 200_000 + b"\n", "not readable as delimited text .*; save it"),
+    ],
+)
+def test_what_is_no_delimited_text_is_refused(data: bytes, words: str) -> None:
+    with pytest.raises(UserError, match=rf"a\.csv: {words}"):
+        opened(data)
