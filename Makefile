@@ -7,10 +7,11 @@ PYTHON := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 UV_VERSION := 0.13.9
 LOCK := requirements.lock
-# Stamps of what is installed, by what needs it: predicting, serving, a Ray cluster, all. A new lock renews them.
+# Stamps of what is installed, by what needs it: predicting, an extra of pyproject.toml, all. A new lock renews them.
 CORE := $(VENV)/.core
-SERVE := $(VENV)/.serve
-DISTRIBUTED := $(VENV)/.distributed
+SERVE := $(VENV)/.extra-serve
+ENERGY := $(VENV)/.extra-energy
+DISTRIBUTED := $(VENV)/.extra-distributed
 FULL := $(VENV)/.full
 
 # What a user may set: make vinted-predict DATA=folder OUT=file MODEL=folder
@@ -36,20 +37,15 @@ $(CORE): $(LOCK) pyproject.toml | $(UV)
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable .
 	@touch $@
 
-$(SERVE): $(LOCK) pyproject.toml | $(UV)
-	@echo "setting up: what serving needs" >&2
-	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[serve]'
-	@touch $(CORE) $@
-
-$(DISTRIBUTED): $(LOCK) pyproject.toml | $(UV)
-	@echo "setting up: what predicting on a Ray cluster needs" >&2
-	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[distributed]'
+$(VENV)/.extra-%: $(LOCK) pyproject.toml | $(UV)
+	@echo "setting up: what '$*' needs" >&2
+	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[$*]'
 	@touch $(CORE) $@
 
 $(FULL): $(LOCK) pyproject.toml | $(UV)
 	@echo "setting up: everything (about 7 GB, of which torch brings most)" >&2
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[all]'
-	@touch $(CORE) $(SERVE) $(DISTRIBUTED) $@
+	@touch $(CORE) $(SERVE) $(ENERGY) $(DISTRIBUTED) $@
 
 setup: $(FULL) ## install everything into .venv
 lock: | $(UV) ## renew requirements.lock with the newest versions that pyproject.toml allows
@@ -100,3 +96,16 @@ vinted-compare: $(FULL) ## the model against simpler ones on the same folds (DAT
 
 vinted-evaluate: $(FULL) ## metrics and figures of a model on labelled photos (DATA=folder, OUT=folder, MODEL=folder)
 	$(PYTHON) -m challenges.vinted evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
+
+# ---- radix_energy
+.PHONY: energy-cluster energy-assign energy-evaluate
+energy-cluster: $(ENERGY) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## hourly readings -> household types, with a report (DATA=file, OUT=folder, TYPES=number, ENGINE=local|ray)
+	$(PYTHON) -m challenges.radix_energy cluster $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,TYPES,types) \
+		$(call arg,ENGINE,engine)
+
+energy-assign: $(ENERGY) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## new households -> types found before (DATA=file, OUT=file, MODEL=folder of energy-cluster)
+	$(PYTHON) -m challenges.radix_energy assign $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,ENGINE,engine)
+
+energy-evaluate: $(ENERGY) ## the method on households of known type, beside simpler ones (DATA=file, OUT=file)
+	$(PYTHON) -m challenges.radix_energy evaluate $(call arg,DATA,data) $(call arg,OUT,out)

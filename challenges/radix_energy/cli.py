@@ -1,0 +1,221 @@
+"""Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
+
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from common.cli import create_app, print_summary
+from common.inference.batch import Engine
+
+if TYPE_CHECKING:
+    from challenges.radix_energy.dataset import Dataset
+
+app = create_app("radix_energy", "Hourly electricity readings of households -> the types of households behind them.")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TYPES = Path("runs/radix_energy/types")
+
+
+class LayoutName(StrEnum):
+    """How a table holds its readings."""
+
+    AUTO = "auto"
+    LONG = "long"
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+class Unit(StrEnum):
+    """What a reading counts."""
+
+    AUTO = "auto"
+    KWH = "kWh"
+    WH = "Wh"
+    KW = "kW"
+    W = "W"
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="CSV or parquet file, a zip of one, or a folder that holds one. "
+        "Default: data/radix_energy/official if it is there, else a generated sample.",
+    ),
+]
+LayoutOption = Annotated[
+    LayoutName, typer.Option("--layout", help="long: household, time, value; rows or columns: a household each.")
+]
+HouseholdOption = Annotated[str | None, typer.Option("--household", help="Long layout: column of the household.")]
+TimeOption = Annotated[str | None, typer.Option("--time", help="Long layout: column of the time.")]
+ValueOption = Annotated[str | None, typer.Option("--value", help="Long layout: column of the reading.")]
+UnitOption = Annotated[Unit, typer.Option("--unit", help="Of the readings.")]
+StartOption = Annotated[
+    datetime | None, typer.Option("--start", formats=["%Y-%m-%d"], help="First day, where hours have no dates.")
+]
+EngineOption = Annotated[Engine, typer.Option("--engine", help="Where households are looked at.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
+
+
+@app.command()
+def cluster(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = TYPES,
+    types: Annotated[int | None, typer.Option("--types", min=2, help="How many. Default: found out.")] = None,
+    layout: LayoutOption = LayoutName.AUTO,
+    household: HouseholdOption = None,
+    time: TimeOption = None,
+    value: ValueOption = None,
+    unit: UnitOption = Unit.AUTO,
+    start: StartOption = None,
+    engine: EngineOption = Engine.LOCAL,
+    seed: Annotated[int, typer.Option("--seed", help="Of starts and splits.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the household types of a file.
+
+    Writes into --out: clusters.parquet, a row for every household (those that cannot be used with the reason);
+    report.html, to be read; clusters.report.json, what was repaired; and the model, which [bold]assign[/bold] takes.
+
+    Example: [bold]cluster --data readings.csv --out types[/bold]
+    """
+    path, generated = _data_or_sample(data)
+    dataset = _load(path, layout, household, time, value, unit, start)
+
+    from challenges.radix_energy.predict import tabulate, write
+    from challenges.radix_energy.report import write_report
+    from challenges.radix_energy.train import find_types, save_types, verdict
+    from common.artifacts import fingerprint
+
+    found = find_types(dataset.readings, types, seed=seed, engine=engine)
+    table = tabulate(dataset, found.households, found.assignment, found)
+    summary: dict[str, Any] = _summary(dataset, path, generated) | {
+        "out": out,
+        "n_types": found.model.chosen_.n_types,
+        "stability": found.model.chosen_.stability,
+        "verdict": verdict(found),
+        "n_atypical": int((~found.assignment.typical).sum()),
+        "types": found.names,
+    }
+    write(table, out / "clusters.parquet", summary | {"unused": dataset.unused, "input": dataset.report})
+    write_report(out / "report.html", dataset, found, table)
+    save_types(out, found, fingerprint([path]))
+    text = (
+        f"{out}: {summary['n_types']} types among {summary['n_households']} households of "
+        f"{_describe(path, generated)} ({dataset.report['layout']}); {summary['verdict']}; "
+        f"{summary['n_atypical']} fit nowhere{_unused(dataset, out / 'clusters.report.json')}"
+    )
+    print_summary(summary, text, as_json)
+
+
+@app.command()
+def assign(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")] = Path("assigned.parquet"),
+    model: Annotated[Path, typer.Option("--model", help="Folder that cluster wrote.")] = TYPES,
+    layout: LayoutOption = LayoutName.AUTO,
+    household: HouseholdOption = None,
+    time: TimeOption = None,
+    value: ValueOption = None,
+    unit: UnitOption = Unit.AUTO,
+    start: StartOption = None,
+    engine: EngineOption = Engine.LOCAL,
+    as_json: JsonOption = False,
+) -> None:
+    """Put the households of a file into types that were found before.
+
+    Example: [bold]assign --model types --data new_readings.csv --out assigned.parquet[/bold]
+    """
+    from challenges.radix_energy.predict import tabulate, write
+    from challenges.radix_energy.train import load_types, look_at
+
+    types = load_types(model)
+    path, generated = _data_or_sample(data)
+    dataset = _load(path, layout, household, time, value, unit, start)
+    households = look_at(dataset.readings, engine)
+    assignment = types.model.predict(households.features)
+    summary: dict[str, Any] = _summary(dataset, path, generated) | {
+        "out": out,
+        "model": model,
+        "n_atypical": int((~assignment.typical).sum()),
+    }
+    report = summary | {"unused": dataset.unused, "input": dataset.report}
+    write(tabulate(dataset, households, assignment, types), out, report)
+    text = (
+        f"{out}: {summary['n_households']} households of {_describe(path, generated)} "
+        f"({dataset.report['layout']}) assigned to {len(types.names)} types; "
+        f"{summary['n_atypical']} fit nowhere{_unused(dataset, out.with_suffix('.report.json'))}"
+    )
+    print_summary(summary, text, as_json)
+
+
+@app.command()
+def evaluate(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = Path("runs/radix_energy/metrics.json"),
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Generated data sets of each kind.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the method: on generated households whose types are known, beside simpler methods, and on --data."""
+    from challenges.radix_energy.evaluate import evaluate as evaluate_method
+    from challenges.radix_energy.evaluate import headline
+    from common.data.tables import write_json
+
+    path, generated = _data_or_sample(data)
+    dataset = _load(path)
+    metrics = evaluate_method(dataset.readings, seeds=range(seeds))
+    write_json(metrics, out)
+    text = f"{out}: {headline(metrics)}; {_describe(path, generated)}"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+def _load(
+    path: Path,
+    layout: LayoutName = LayoutName.AUTO,
+    household: str | None = None,
+    time: str | None = None,
+    value: str | None = None,
+    unit: Unit = Unit.AUTO,
+    start: datetime | None = None,
+) -> "Dataset":
+    from challenges.radix_energy.dataset import ReadOptions, load
+
+    day = start.date() if start else None
+    return load(path, ReadOptions(layout.value, household, time, value, unit.value, day))
+
+
+def _summary(dataset: "Dataset", path: Path, generated: bool) -> dict[str, Any]:
+    return {
+        "data": path,
+        "generated_sample": generated,
+        "layout": dataset.report["layout"],
+        "n_households": len(dataset.readings.household_ids),
+        "n_unused": len(dataset.unused),
+    }
+
+
+def _unused(dataset: "Dataset", report: Path) -> str:
+    return f"; {len(dataset.unused)} could not be used, see {report}" if dataset.unused else ""
+
+
+def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
+    """Return the data to use, and whether it is the generated sample, which is written on first use."""
+    if data is not None:
+        return data, False
+    official = REPOSITORY / "data" / "radix_energy" / "official"
+    if official.is_dir():
+        return official, False
+    from challenges.radix_energy.sample import TABLE, write_sample
+
+    sample = REPOSITORY / "data" / "radix_energy" / "sample"
+    archive = sample / f"{TABLE}.zip"
+    if not archive.is_file():
+        write_sample(sample)
+    return archive, True
+
+
+def _describe(path: Path, generated: bool) -> str:
+    return f"the generated sample {path} (no --data given)" if generated else str(path)
