@@ -79,7 +79,9 @@ def find_types(
     households = look_at(readings, engine)
     model = HouseholdTypes(n_types, seed=seed).fit(households.features)
     assignment = model.predict(households.features)
-    names = name_types(households.descriptors, assignment.types, model.mixture_.n_clusters)
+    # Those that fit nowhere have no say in what a type is called.
+    members = np.where(assignment.typical, assignment.types, -1)
+    names = name_types(households.descriptors, members, model.mixture_.n_clusters)
     return Found(model, names, usual_household(households.descriptors), households, assignment)
 
 
