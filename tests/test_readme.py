@@ -66,3 +66,36 @@ def test_vinted_baselines_and_experiments(card: str, metrics: dict[str, Any]):
 def test_int8_costs_at_most_a_point(metrics: dict[str, Any]):
     for name in ("top1_accuracy", "macro_f1"):
         assert metrics["int8"]["int8"][name] >= metrics["int8"]["float32"][name] - 0.01
+
+
+def test_energy_results(front: str):
+    metrics = read(REPOSITORY / "benchmarks" / "radix_energy_metrics.json")
+    card = (REPOSITORY / "challenges" / "radix_energy" / "README.md").read_text("utf-8")
+    for name in ("planted", "planted_with_flaws"):
+        part = metrics[name]
+        found = [f"{interval(part[f'ari_{how}'])} | {part[f'lowest_ari_{how}']:.3f}" for how in ("given", "found")]
+        assert " | ".join([*found, f"{part['within_one']:.0%}"]) in card
+    assert f"{metrics['planted']['atypical_share_of_planted']:.1%} of clean households" in card
+    assert f"{metrics['planted_with_flaws']['atypical_share_of_outliers']:.0%} of the outliers" in card
+    for ours, theirs in zip(metrics["methods_on_planted"], metrics["methods_on_data"], strict=True):
+        known = [interval(m["ari"]) if m["ari"]["estimate"] is not None else "–" for m in (ours, theirs)]
+        assert " | ".join([ours["method"], ours["sees"], *known]) in card
+    weeks, types = metrics["weeks"], metrics["types"]
+    assert f"supports {types['n_types']} types, round ones, with a stability of {types['stability']:.2f}" in card
+    assert ", ".join(f"{jaccard:.2f}" for jaccard in types["jaccard"]) in card
+    for text in (card, front):
+        assert interval(weeks["ari"]) in text
+        assert interval(weeks["k_means_ari"]) in text
+    assert interval(metrics["planted"]["ari_found"]) in front
+    profiles = next(m for m in metrics["methods_on_planted"] if m["method"] == "k-means, profiles")
+    assert interval(profiles["ari"]) in front
+
+
+def test_energy_meets_its_floors():
+    metrics = read(REPOSITORY / "benchmarks" / "radix_energy_metrics.json")
+    assert metrics["planted"]["lowest_ari_given"] >= 0.90
+    assert metrics["planted"]["lowest_ari_found"] >= 0.85
+    assert metrics["planted"]["within_one"] == 1
+    assert metrics["planted_with_flaws"]["lowest_ari_found"] >= 0.75
+    assert metrics["weeks"]["ari"]["estimate"] >= 0.55
+    assert metrics["weeks"]["n_types"] >= 4
