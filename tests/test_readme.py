@@ -78,7 +78,7 @@ def test_energy_results(front: str):
     assert f"{metrics['planted']['atypical_share_of_planted']:.1%} of clean households" in card
     assert f"{metrics['planted_with_flaws']['atypical_share_of_outliers']:.0%} of the outliers" in card
     for ours, theirs in zip(metrics["methods_on_planted"], metrics["methods_on_data"], strict=True):
-        known = [interval(m["ari"]) if m["ari"]["estimate"] is not None else "–" for m in (ours, theirs)]
+        known = [interval(m["ari"]) if m["ari"]["estimate"] is not None else "none" for m in (ours, theirs)]
         assert " | ".join([ours["method"], ours["sees"], *known]) in card
     weeks, types = metrics["weeks"], metrics["types"]
     assert f"supports {types['n_types']} types, round ones, with a stability of {types['stability']:.2f}" in card
@@ -99,3 +99,16 @@ def test_energy_meets_its_floors():
     assert metrics["planted_with_flaws"]["lowest_ari_found"] >= 0.75
     assert metrics["weeks"]["ari"]["estimate"] >= 0.55
     assert metrics["weeks"]["n_types"] >= 4
+
+
+def test_energy_speed():
+    result = read(REPOSITORY / "benchmarks" / "radix_energy.json")
+    card = (REPOSITORY / "challenges" / "radix_energy" / "README.md").read_text("utf-8")
+    for number, run in result["households"].items():
+        figures = (f"{int(number):,}", f"{run['seconds']:g}", f"{run['cpu_seconds']:g}", f"{run['peak_mb']:,}")
+        assert f"| {' | '.join(figures)} |" in card
+    dtw = result["beside_dtw_k_means"]
+    assert f"with the power {result['exponent']:.2f}" in card
+    assert f"{dtw['dtw_k_means']['seconds']:g} s for {dtw['households']} households" in card
+    assert f"{dtw['times_faster_expected_of_1000_households']:g} times ours" in card
+    assert result["limits_broken"] == []

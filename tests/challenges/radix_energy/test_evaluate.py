@@ -185,7 +185,7 @@ def test_all_measurements_fit_into_json(few_candidates: None, monkeypatch: pytes
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_real_households_keep_their_type_from_odd_to_even_weeks(shared_data: Path) -> None:
+def test_real_households_keep_their_type_from_odd_to_even_weeks(few_candidates: None, shared_data: Path) -> None:
     from challenges.radix_energy.dataset import load
 
     readings = load(shared_data / "energy").readings
