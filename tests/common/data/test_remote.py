@@ -79,10 +79,10 @@ def test_limits_hold_for_remote_files(memory):
 
 def test_listings(memory):
     for name in ("a/1.parquet", "a/b/2.parquet", "c.txt"):
-        memory.pipe_file(f"/root/{name}", b"x")
-    assert list_files("memory://root") == ["a/1.parquet", "a/b/2.parquet", "c.txt"]
-    assert list_folders("memory://root") == ["a"]
-    assert [kind(f"memory://root/{name}") for name in ("a", "c.txt", "none")] == ["directory", "file", None]
+        memory.pipe_file(f"/box/{name}", b"x")
+    assert list_files("memory://box") == ["a/1.parquet", "a/b/2.parquet", "c.txt"]
+    assert list_folders("memory://box") == ["a"]
+    assert [kind(f"memory://box/{name}") for name in ("a", "c.txt", "none")] == ["directory", "file", None]
 
 
 def test_identity_changes_with_the_files_alone(tmp_path: Path):
