@@ -24,7 +24,7 @@ Labels = NDArray[np.int64]  # (N,) -1 is noise
 N_STARTS: Final = 10
 """Of k-means and Gaussian mixtures, the best of which counts. tslearn's methods take too long for more than one."""
 MIN_CLUSTER_SHARE: Final = 0.02
-"""HDBSCAN takes no number of clusters; fewer households than this share are no cluster, as in ours."""
+"""HDBSCAN takes no number of clusters; fewer households than this share are no cluster."""
 DTW_BAND: Final = 2
 """Hours by which DTW may shift (Sakoe and Chiba, 1978): more would take an early riser for a late one."""
 DTW_ITERATIONS: Final = 10

@@ -61,8 +61,12 @@ def household_features(kwh: NDArray[np.float32], dates: NDArray[np.datetime64]) 
 
 def is_weekend(dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
     """(D,) dates -> whether each is a Saturday or Sunday."""
-    days_since_monday = (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 1 January 1970 was a Thursday
-    return np.asarray(days_since_monday >= 5)
+    return np.asarray(days_since_monday(dates) >= 5)
+
+
+def days_since_monday(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """(D,) dates -> the day of the week of each, 0 for Monday to 6 for Sunday."""
+    return np.asarray((dates.astype("datetime64[D]").astype(np.int64) + 3) % 7)  # 1 January 1970 was a Thursday
 
 
 def on_holiday(kwh: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -209,7 +209,8 @@ def choose(candidates: Sequence[Candidate], n_households: int, n_types: int | No
     """
     allowed = [c for c in candidates if (c.n_types == n_types if n_types else c.n_types >= MIN_TYPES)]
     allowed = allowed or list(candidates)
-    stable = STABLE * max(candidate.stability for candidate in allowed)
+    best = max(candidate.stability for candidate in allowed)
+    stable = min(STABLE * best, best)  # a handful of households can agree less than by chance: best < 0
     return min(
         (candidate for candidate in allowed if candidate.stability >= stable),
         key=lambda candidate: candidate.bic + TYPE_PRICE * n_households * candidate.n_types,

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from challenges.radix_energy.dataset import Dataset, Readings
 from challenges.radix_energy.describe import activity_words, describe_type, type_summaries
+from challenges.radix_energy.features import days_since_monday
 from challenges.radix_energy.model import Candidate
-from challenges.radix_energy.train import Found, verdict
+from challenges.radix_energy.train import CLEAR, Found, verdict
 from common.data.tables import replace_atomically
 from common.plots import PALETTE, QUIET, use_style
 
@@ -31,8 +32,6 @@ MAX_DRAWN: Final = 3_000
 """Points of the map, and households behind a type's figures: more are drawn at random."""
 MAX_LISTED: Final = 20
 N_TYPICAL: Final = 3
-CLEAR: Final = 0.8
-"""Types less stable than this are regions of a continuum."""
 WIDTH_INCHES: Final = 5.2
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _NUMBER: Final = re.compile(r"-?\d[\d.e+%-]*")
@@ -176,7 +175,7 @@ def _polyline(heights: Floats) -> str:
 
 def average_weeks(kwh: NDArray[np.float32], dates: NDArray[np.datetime64]) -> Floats:
     """(N, D, 24) readings -> (N, 7, 24) mean kWh of each hour of the week, Monday first; nan where never read."""
-    weekday = (dates.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 1 January 1970 was a Thursday
+    weekday = days_since_monday(dates)
     known = ~np.isnan(kwh)
     week = np.full((len(kwh), 7, 24), np.nan)
     for day in range(7):

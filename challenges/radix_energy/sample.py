@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from challenges.radix_energy.features import is_weekend
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -215,7 +217,7 @@ def _simulate(
 def _hours_at_home(activity: Activity, n: int, dates: NDArray[np.datetime64], rng: np.random.Generator) -> Floats:
     """(n, D, 24) share of each hour with somebody at home and awake, days jittered around the household's habit."""
     habit = rng.normal(0.0, 0.3, (n, 1))  # hours earlier or later than the type
-    weekend = (dates.astype("datetime64[D]").view("int64") + 3) % 7 >= 5  # day 0, 1 January 1970, was a Thursday
+    weekend = is_weekend(dates)
     share = np.zeros((n, len(dates), 24))
     for days, intervals in ((~weekend, activity.weekday), (weekend, activity.weekend)):
         n_days = int(days.sum())

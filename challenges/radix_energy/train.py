@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 CHALLENGE: Final = "radix_energy"
 WEIGHTS: Final = "types.safetensors"
+CLEAR: Final = 0.8
+"""Types less stable than this are regions of a continuum."""
 BLOCK: Final = 2_000
 """Households at a time: the arrays in between stay within a few hundred MB, and threads or machines share them."""
 
@@ -94,7 +96,7 @@ def verdict(found: Found) -> str:
             f"the data supports fewer types than the {asked} asked for: {again}, "
             f"for {supported.n_types} types it is {supported.stability:.2f}"
         )
-    if chosen.stability < 0.8:
+    if chosen.stability < CLEAR:
         return f"no clear types, households differ by degrees: {again}"
     return again
 

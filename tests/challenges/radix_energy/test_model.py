@@ -92,6 +92,14 @@ def test_too_few_households_are_refused(features):
         HouseholdTypes(20).fit(take(features, np.arange(30)))
 
 
+@pytest.mark.parametrize("n", [4, 5, 9, 25])
+def test_a_handful_of_households_is_sorted_without_a_crash(features, n):
+    """Halves of so few agree less than by chance."""
+    few = take(features, np.arange(n))
+    types = HouseholdTypes().fit(few)
+    assert np.allclose(types.predict(few).probabilities.sum(1), 1)
+
+
 def candidate(n_types: int, stability: float, bic: float, spherical: bool = False) -> Candidate:
     return Candidate(n_types, spherical, stability, bic, 0.1)
 
@@ -109,6 +117,8 @@ def candidate(n_types: int, stability: float, bic: float, spherical: bool = Fals
         ([candidate(2, 1.0, 1000), candidate(5, 0.9, 8000)], None, 5),
         ([candidate(2, 1.0, 1000), candidate(3, 0.9, 900)], None, 2),
         ([candidate(2, 1.0, 1000), candidate(5, 0.9, 8000)], 2, 2),
+        # Worse than chance, all of them: still one has to be taken.
+        ([candidate(5, -0.2, 1000), candidate(6, -0.1, 2000)], None, 6),
     ],
 )
 def test_the_choice_weighs_stability_and_likelihood(candidates, n_types, expected):
