@@ -202,7 +202,7 @@ def _dataset(path: Path, name: str, parsed: Parsed, options: ReadOptions) -> Dat
         hours /= 1000
     divide_watts(grid, repairs)
     clear_impossible(grid, repairs)
-    kwh = hours.reshape(len(ids), -1, 24)
+    kwh = hours.reshape(len(ids), hours.shape[1] // 24, 24)  # (N, D, 24); N may be 0
     reasons = unused_reasons(kwh, set(parsed.differing.tolist()))
     for i in reasons:
         if losses := repairs.losses(i):
