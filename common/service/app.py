@@ -40,7 +40,6 @@ from common.service.settings import ServiceSettings
 
 Result = TypeVar("Result")
 
-PREDICTIONS = "/v1/predictions"
 # The page holds its own script and style, and talks to nobody but this service.
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "
@@ -95,14 +94,14 @@ def create_service(model: ServedModel[Item, Answer], settings: ServiceSettings, 
     app.include_router(_probes(app, page))
     app.include_router(_protected(app, model, settings, batcher, metrics))
     plain_openapi = app.openapi
-    app.openapi = lambda: _with_example(plain_openapi(), app.state.example)  # type: ignore[method-assign]
+    app.openapi = lambda: _with_example(plain_openapi(), model.path, app.state.example)  # type: ignore[method-assign]
     return app
 
 
 async def _warm_up(app: FastAPI, batcher: Batcher[Item, Answer], model: ServedModel[Item, Answer]) -> None:
-    """Answer the example, and refuse an empty item: both are shown in the OpenAPI document."""
+    """Answer the example and, of several items, refuse an empty one: the OpenAPI document shows it."""
     try:
-        outcomes = await batcher.answer([model.example, b""])
+        outcomes = await batcher.answer([model.example, b""] if model.field else [model.example])
         if isinstance(outcomes[0], ItemError):
             raise outcomes[0]
     except Exception:  # noqa: BLE001 - whatever it is, /ready tells
@@ -189,13 +188,14 @@ def _protected(
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @router.post(
-        PREDICTIONS,
-        summary=f"Predict 1 to {settings.max_items} {model.field}.",
+        model.path,
+        summary=f"Answers 1 to {settings.max_items} {model.field}." if model.field else "Answers one question.",
         tags=["model"],
         response_model=shape,
         responses=document_errors(
-            "malformed", "body_timeout", "body_too_large", "too_many_items", "no_items", "unknown_field",
-            "not_a_file",            "internal", "overloaded", "not_ready", "shutting_down", "deadline",
+            "malformed", "body_timeout", "body_too_large", "no_items", *(["unprocessable"] if model.question else []),
+            *(["too_many_items", "unknown_field", "not_a_file"] if model.field else []),
+            "internal", "overloaded", "not_ready", "shutting_down", "deadline",
         ),
         openapi_extra={"requestBody": _document_body(model, settings)},
     )  # fmt: skip
@@ -241,26 +241,19 @@ async def _disconnected(receive: Receive) -> None:
 
 def _document_body(model: ServedModel[Item, Answer], settings: ServiceSettings) -> dict[str, Any]:
     item = {"type": "string"} | ({"format": "binary"} if model.files else {})
-    form = {
-        "type": "object",
-        "required": [model.field],
-        "additionalProperties": False,
-        "properties": {
-            model.field: {
-                "type": "array",
-                "items": item,
-                "minItems": 1,
-                "maxItems": settings.max_items,
-            }
-        },
-    }
-    raw = {media_type: {"schema": {**item, "minLength": 1}} for media_type in model.media_types}
-    return {"required": True, "content": {"multipart/form-data": {"schema": form}, **raw}}
+    content: dict[str, Any] = {kind: {"schema": {**item, "minLength": 1}} for kind in model.media_types}
+    if model.field:
+        items = {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_items}
+        form = {"type": "object", "required": [model.field], "additionalProperties": False}
+        content = {"multipart/form-data": {"schema": form | {"properties": {model.field: items}}}} | content
+    if model.question:
+        content["application/json"] = {"schema": model.question.model_json_schema()}
+    return {"required": True, "content": content}
 
 
-def _with_example(document: dict[str, Any], example: Predictions[Answer] | None) -> dict[str, Any]:
+def _with_example(document: dict[str, Any], path: str, example: Predictions[Answer] | None) -> dict[str, Any]:
     """Show what the model itself has answered."""
     if example is not None:
-        content = document["paths"][PREDICTIONS]["post"]["responses"]["200"]["content"]["application/json"]
+        content = document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
         content["example"] = example.model_dump(mode="json")
     return document

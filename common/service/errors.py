@@ -20,6 +20,7 @@ KINDS: Final[Mapping[str, tuple[int, str]]] = {
     "no_items": (422, "The request holds nothing to predict."),
     "unknown_field": (422, "The form has a part of another name."),
     "not_a_file": (422, "The form has a part that is no file."),
+    "unprocessable": (422, "The question cannot be answered as it is."),
     "client_gone": (499, "The client closed the connection before the answer."),
     "internal": (500, "The service failed; the request id finds the reason in its log."),
     "not_ready": (503, "The model has not answered its warm-up yet."),

@@ -21,11 +21,11 @@ class BodyReader:
 
     Args:
         settings: the limits.
-        field: the name a form's parts must have.
+        field: the name a form's parts must have; None: no forms are taken.
         files: whether they must also be files, with a file name.
     """
 
-    def __init__(self, settings: ServiceSettings, field: str, *, files: bool) -> None:
+    def __init__(self, settings: ServiceSettings, field: str | None, *, files: bool) -> None:
         self._settings = settings
         self._field = field
         self._files = files
@@ -159,10 +159,12 @@ class _Form:
         self._ended = True
 
 
-def _body(content_type: str, field: str, max_items: int, files: bool) -> _Form | _Whole:
+def _body(content_type: str, field: str | None, max_items: int, files: bool) -> _Form | _Whole:
     kind, options = parse_options_header(content_type)
     if not kind.startswith(b"multipart/"):
         return _Whole()
+    if field is None:
+        raise ServiceError("malformed", "This service takes no forms; its description at /openapi.json tells what.")
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise ServiceError("malformed", "A multipart body must be multipart/form-data, with a boundary.")

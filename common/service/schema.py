@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
-from common.service.errors import ErrorDetail
+from common.service.errors import ErrorDetail, ServiceError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer", bound=BaseModel)
+Question = TypeVar("Question", bound=BaseModel)
 
 
 class ModelCard(BaseModel):
@@ -36,10 +37,26 @@ class ServedModel(Generic[Item, Answer]):
     decode: Callable[[bytes], Item]  # raises ItemError; called from several threads, as is `predict`
     predict: Callable[[list[Item]], Sequence[Answer]]
     example: bytes  # an item: its answer is the warm-up, and the example in the OpenAPI document
-    field: str  # of a form that holds items, e.g. "photos"
-    files: bool  # items are files, not text
     media_types: tuple[str, ...]  # of a body that is one item; documented, not relied on: `decode` looks
     labels: Callable[[Answer], Iterable[str]]  # what /metrics counts of an answer; few different ones
+    path: str = "/v1/predictions"
+    field: str | None = None  # of a form that holds several items, e.g. "photos"; None: a request is one item
+    files: bool = False  # a form's items are files, not text
+    question: type[BaseModel] | None = None  # what a body of JSON holds, which is one item; see parse_question
+
+
+def parse_question(kind: type[Question], data: bytes) -> Question:
+    """Read a body of JSON, in a model's `decode`.
+
+    Raises:
+        ServiceError: it is no JSON, or not of this kind (kind unprocessable); what the client sent is not repeated.
+    """
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
+        raise ServiceError("unprocessable", f"{place}: {first['msg']}" if place else first["msg"]) from error
 
 
 class ModelVersion(BaseModel):

@@ -13,7 +13,8 @@ from challenges.vinted.predict import DEFAULT_MODEL, describe, load_model, predi
 from challenges.vinted.sample import render_photo
 from challenges.vinted.service import PAGE, PhotoAnswer, VintedSettings, create_vinted_service, example_photo
 from common.data.images import decode_image, encode_jpeg, resize_image
-from common.service.app import PREDICTIONS
+
+PREDICTIONS = "/v1/predictions"
 
 
 @pytest.fixture(scope="module")

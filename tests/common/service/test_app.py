@@ -12,11 +12,11 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from common.service.app import PREDICTIONS
 from common.service.logs import JsonFormatter
 from common.service.schema import Predictions
 from common.service.settings import ServiceSettings
 
+PREDICTIONS = "/v1/predictions"
 SMALL = ServiceSettings(max_body_bytes=3000, max_items=4, queue_size=4, n_workers=1, deadline_s=5)
 
 
@@ -52,6 +52,43 @@ def test_answers_come_in_order_and_a_bad_item_spoils_no_other(client: TestClient
 def test_a_raw_body_is_one_item(client: TestClient):
     response = client.post(PREDICTIONS, content=b"hello")
     assert response.json()["results"] == [{"answer": {"text": "hello", "n_letters": 5}}]
+
+
+@pytest.fixture
+def questioned(toy: ModuleType):
+    with TestClient(toy.create_questioned(SMALL), raise_server_exceptions=False) as client:
+        yield wait_until_ready(client)
+
+
+def test_a_question_is_json_at_a_path_of_its_own(questioned: TestClient):
+    answer = questioned.post("/v1/repeat", json={"text": "ab", "times": 3}).json()
+    assert answer["results"] == [{"answer": {"text": "ababab", "n_letters": 6}}]
+    operation = questioned.get("/openapi.json").json()["paths"]["/v1/repeat"]["post"]
+    content = operation["requestBody"]["content"]
+    assert set(content) == {"application/json"}
+    assert content["application/json"]["schema"]["required"] == ["text"]
+    assert operation["responses"]["200"]["content"]["application/json"]["example"]["results"][0]["answer"]
+    assert questioned.post(PREDICTIONS, json={"text": "a"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "told"),
+    [
+        ({"json": {"text": "a", "times": 99}}, "unprocessable", "times: Input should be less than or equal to 9"),
+        ({"json": {}}, "unprocessable", "text: Field required"),
+        ({"json": {"text": "a", "<img src=x>": 1}}, "unprocessable", "Extra inputs are not permitted"),
+        ({"content": b"{"}, "unprocessable", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
+        ({"content": b"[" * 2900}, "unprocessable", "Invalid JSON"),
+        ({"content": b""}, "no_items", "nothing"),
+        ({"files": form(b"{}")}, "malformed", "no forms"),
+    ],
+)
+def test_a_wrong_question_is_told_what_is_wrong(questioned: TestClient, options: dict, kind: str, told: str):
+    response = questioned.post("/v1/repeat", **options)
+    error = response.json()["error"]
+    assert (response.status_code, error["kind"]) == (400 if kind == "malformed" else 422, kind)
+    assert told in error["message"]
+    assert "<img" not in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ import httpx
 import pytest
 
 from common.errors import UserError
-from common.service.app import PREDICTIONS
 from common.service.server import listen
+
+PREDICTIONS = "/v1/predictions"
 
 LIMITS = {
     "SERVICE_HEADER_TIMEOUT_S": "1",

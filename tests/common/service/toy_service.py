@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from fastapi import FastAPI
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.service.app import create_service
 from common.service.errors import ItemError
-from common.service.schema import ModelCard, ServedModel
+from common.service.schema import ModelCard, ServedModel, parse_question
 from common.service.settings import ServiceSettings
 
 CARD = ModelCard(
@@ -57,11 +57,35 @@ def create(settings: ServiceSettings, predict=predict, page: str | None = "<p>to
         predict=predict,
         example=b"warm-up",
         field="texts",
-        files=False,
         media_types=("text/plain",),
         labels=lambda answer: ["long" if answer.n_letters > 10 else "short"],
     )
     return create_service(model, settings, page=page)
+
+
+class Repeat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    times: int = Field(default=1, le=9)
+
+
+def create_questioned(settings: ServiceSettings) -> FastAPI:
+    def repeat(data: bytes) -> str:
+        question = parse_question(Repeat, data)
+        return question.text * question.times
+
+    model = ServedModel(
+        card=CARD,
+        answer=Count,
+        decode=repeat,
+        predict=predict,
+        example=b'{"text": "ab", "times": 2}',
+        media_types=(),
+        labels=lambda answer: [],
+        path="/v1/repeat",
+        question=Repeat,
+    )
+    return create_service(model, settings)
 
 
 if __name__ == "__main__":
