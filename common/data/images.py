@@ -150,8 +150,12 @@ def _decode_unchanged(data: bytes) -> tuple[NDArray[Any] | None, int]:
 
 
 def _on_white(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    weight = alpha[:, :, None].astype(np.uint32)  # (H, W, 1)
-    return ((rgb * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+    """Blend in place, strip by strip: the intermediate values need not be held for all of a large picture."""
+    for top in range(0, len(rgb), 64):
+        strip = rgb[top : top + 64]  # (64, W, 3), a view
+        weight = alpha[top : top + 64, :, None].astype(np.uint16)  # (64, W, 1); 255 * 255 + 127 fits
+        strip[:] = (strip * weight + 255 * (255 - weight) + 127) // 255
+    return rgb
 
 
 def _exif_orientation(exif: bytes) -> int:

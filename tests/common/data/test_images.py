@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -372,3 +373,15 @@ def test_real_photos_and_palette_pngs(shared_data: Path) -> None:
             for member in members[:: max(1, len(members) // 10)]:
                 data = archive.read(member)
                 assert difference(decode_image(data), seen_by_pillow(data)) <= 3, member
+
+
+def test_blending_a_large_picture_takes_little_more_memory_than_the_picture():
+    data = encoded(Image.new("RGBA", (2000, 1500), (10, 200, 30, 128)), "PNG")
+    tracemalloc.start()
+    try:
+        picture = decode_image(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.abs(picture.astype(int) - (132, 227, 142)).max() <= 1
+    assert peak < 3 * picture.nbytes  # the four channels as stored, the three that are left, and a strip

@@ -25,6 +25,6 @@ def test_unknown_name_is_the_users_error():
 
 
 def test_weights_that_need_a_network_say_so(monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at the first import
     with pytest.raises(UserError, match="tf_efficientnet_lite0"):
         load_backbone("mobilenetv3_small_050")
