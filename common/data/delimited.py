@@ -67,7 +67,7 @@ def open_delimited(content: pyarrow.Buffer, name: str, max_rows: int = 1000, max
     """
     import pyarrow as pa
 
-    content = _as_utf8(content)
+    content = as_utf8(content)
     stream = io.TextIOWrapper(pa.BufferReader(content), encoding="utf-8", newline="")
     lines = [line for line in itertools.islice(stream, 20) if line.strip()]
     if not lines:
@@ -90,7 +90,8 @@ def open_delimited(content: pyarrow.Buffer, name: str, max_rows: int = 1000, max
     return DelimitedText(name, content, separator, head, max(len(head[0]), usual), _count(content, b'"') % 2 == 1)
 
 
-def _as_utf8(content: pyarrow.Buffer) -> pyarrow.Buffer:
+def as_utf8(content: pyarrow.Buffer) -> pyarrow.Buffer:
+    """The same text in UTF-8 without a byte order mark: it comes in UTF-8, UTF-16, or else in Windows-1252."""
     import pyarrow as pa
 
     view = memoryview(content)

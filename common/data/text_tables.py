@@ -1,0 +1,154 @@
+"""Tables of prose: the one table of a file, a zip or a folder, its cells as text, its columns under varying names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from common.data.archives import ArchiveLimits, MemberError, open_store
+from common.data.delimited import as_utf8
+from common.errors import UserError
+
+SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".txt")
+_LIMITS: Final = ArchiveLimits(max_member_bytes=4_000_000_000)
+_LONGEST_CELL: Final = 1 << 26
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Rows of text cells under the names of their columns; a cell may hold line breaks."""
+
+    path: Path  # the file, or the zip that holds it
+    name: str  # for messages: the path, and the member of a zip
+    columns: list[str]
+    rows: list[list[str]]  # each as long as `columns`
+    ragged: list[int]  # rows, from 1, that had more or fewer cells than columns and were cut or filled up
+
+
+def read_text_table(path: Path, ignore: str = "") -> TextTable:
+    """Read a CSV (in UTF-8, UTF-16 or Windows-1252) or parquet file, a zip of one, or a folder that holds one.
+
+    A folder's zip is opened only where no table lies beside it, and a .txt counts only where there is no other.
+
+    Args:
+        path: where the table is.
+        ignore: files of a folder or zip whose names hold this are passed over; empty: none is.
+
+    Raises:
+        UserError: there is no such file, there are several, it cannot be read, or it has no rows.
+    """
+    path = Path(path)
+    if path.is_dir():
+        names = sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        return read_text_table(path / _only(path, names, ignore, or_zip=True))
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a CSV or parquet file, a zip of one, or a folder that holds one")
+    try:
+        if path.suffix.lower() == ".zip":
+            with open_store(path, _LIMITS) as store:
+                member = _only(path, store.names, ignore)
+                return _parse(path, f"{path}/{member}", store.read(member))
+        _only(path, [path.name], ignore="")
+        return _parse(path, str(path), path.read_bytes())
+    except (OSError, MemberError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); copy or download it again") from error
+
+
+def find_columns(
+    table: TextTable, names: Mapping[str, Sequence[str]], given: Mapping[str, str | None] | None = None
+) -> dict[str, int]:
+    """The position of each field's column; absent where there is none.
+
+    Args:
+        table: whose columns are looked at.
+        names: of each field the names its column goes by, in lower case, letters and digits only, the surest first.
+        given: of some fields the column's very name, which is then not looked for; None: look.
+
+    Raises:
+        UserError: a given column is not in the table.
+    """
+    plain = [re.sub(r"[^a-z0-9]", "", column.lower()) for column in table.columns]
+    found: dict[str, int] = {}
+    for field, usual in names.items():
+        name = (given or {}).get(field)
+        if name is not None:
+            if name not in table.columns:
+                raise UserError(f"{table.name}: no column {name!r}; it has {name_some(table.columns)}")
+            found[field] = table.columns.index(name)
+        elif (position := next((plain.index(n) for n in usual if n in plain), None)) is not None:
+            found[field] = position
+    return found
+
+
+def name_some(columns: Sequence[str]) -> str:
+    """The first columns' names, for messages."""
+    return ", ".join(map(repr, columns[:8])) + (" ..." if len(columns) > 8 else "")
+
+
+def _only(path: Path, names: Sequence[str], ignore: str, or_zip: bool = False) -> str:
+    names = [name for name in names if not ignore or ignore not in name.lower()]
+    for kind in (SUFFIXES[:-1], SUFFIXES[-1:], (".zip",) if or_zip else ()):
+        tables = [name for name in names if name.lower().endswith(kind)]
+        if len(tables) == 1:
+            return tables[0]
+        if tables:
+            raise UserError(f"{path}: holds {len(tables)} tables ({', '.join(tables[:5])}); name the file, or keep one")
+    seen = ", ".join(names[:5]) or "nothing"
+    raise UserError(f"{path}: no table, but {seen}; {', '.join(SUFFIXES)} and a .zip of one are read")
+
+
+def _parse(path: Path, name: str, content: bytes) -> TextTable:
+    if not content:
+        raise UserError(f"{name}: the file is empty; export or copy it again")
+    columns, rows = (_parquet if name.lower().endswith(".parquet") else _delimited)(name, content)
+    if not rows:
+        raise UserError(f"{name}: no rows below the header ({name_some(columns)}); export it again")
+    ragged = [i + 1 for i, row in enumerate(rows) if len(row) != len(columns)]
+    full = [(row + [""] * len(columns))[: len(columns)] for row in rows]
+    return TextTable(path, name, columns, full, ragged)
+
+
+def _parquet(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise UserError(f"{name}: not a readable parquet file ({str(error).splitlines()[0]})") from error
+    columns = [[_as_text(cell) for cell in column.to_pylist()] for column in table.columns]
+    return table.column_names, [list(row) for row in zip(*columns, strict=True)]
+
+
+def _as_text(cell: object) -> str:
+    if isinstance(cell, list):
+        return "|".join(map(str, cell))
+    return "" if cell is None else str(cell)
+
+
+def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
+    import pyarrow as pa
+
+    text = as_utf8(pa.py_buffer(content)).to_pybytes().decode("utf-8").lstrip("\ufeff\r\n")
+    if "\0" in text[:10_000]:
+        raise UserError(f"{name}: not text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
+    # Prose is full of commas and semicolons, so only the header can tell what parts the columns.
+    separator = max(",\t;|", key=text.partition("\n")[0].count)
+    usual = csv.field_size_limit(_LONGEST_CELL)  # a setting of the whole process
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+    except csv.Error as error:
+        raise UserError(f"{name}: not readable as delimited text ({error}); save it as CSV in UTF-8") from error
+    finally:
+        csv.field_size_limit(usual)
+    if not rows:
+        raise UserError(f"{name}: no text in it; export or copy it again")
+    columns, rows = [cell.strip() for cell in rows[0]], rows[1:]
+    if rows and len(columns) == min(map(len, rows)) - 1:  # R leaves the name of the first column out
+        columns = ["", *columns]
+    return columns, rows

@@ -1,0 +1,108 @@
+"""Tables of prose in every wrapping, and what is refused."""
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.data.text_tables import find_columns, read_text_table
+from common.errors import UserError
+
+COLUMNS = ["id", "Plot Summary"]
+ROWS = [["1", 'He said: "run; run", and ran.'], ["2", "Zwei\nZeilen, über alles"], ["3", ""]]
+
+
+def as_csv(separator: str = ",", columns: list[str] = COLUMNS, rows: list[list[str]] = ROWS) -> str:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, delimiter=separator).writerows([columns, *rows])
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_every_dialect_and_encoding_holds_the_same(tmp_path: Path, encoding: str, separator: str):
+    (tmp_path / "films.csv").write_bytes(as_csv(separator).encode(encoding))
+    table = read_text_table(tmp_path / "films.csv")
+    assert (table.columns, table.rows, table.ragged) == (COLUMNS, ROWS, [])
+
+
+def test_a_folder_a_zip_and_parquet_hold_the_same(tmp_path: Path):
+    plain, zipped, mixed = (tmp_path / name for name in ("plain", "zipped", "mixed"))
+    for folder in (plain, zipped, mixed):
+        folder.mkdir()
+    pd.DataFrame(ROWS, columns=COLUMNS).to_parquet(plain / "films.parquet")
+    with zipfile.ZipFile(zipped / "films.zip", "w") as archive:
+        archive.writestr("inside/films.csv", as_csv())
+    (mixed / "films.tsv").write_text(as_csv("\t"), "utf-8")
+    (mixed / "notes.txt").write_text("not a table")
+    (mixed / "predictions.csv").write_text("id\n1\n")
+    (mixed / "posters.zip").write_bytes(b"PK, and no more")
+    for path in (plain, zipped, zipped / "films.zip"):
+        assert read_text_table(path).rows == ROWS
+    assert read_text_table(mixed, ignore="prediction").rows == ROWS
+
+
+def test_lists_are_parted_by_bars_and_nothing_is_empty(tmp_path: Path):
+    pd.DataFrame({"id": [7, 8], "genres": [["War", "Drama"], None]}).to_parquet(tmp_path / "a.parquet")
+    assert read_text_table(tmp_path).rows == [["7", "War|Drama"], ["8", ""]]
+
+
+def test_rows_of_other_length_are_cut_or_filled_and_named(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("id,text\n1,a\n2\n3,b,c\n")
+    table = read_text_table(tmp_path)
+    assert (table.rows, table.ragged) == ([["1", "a"], ["2", ""], ["3", "b"]], [2, 3])
+
+
+def test_the_name_that_r_leaves_out_is_empty(tmp_path: Path):
+    (tmp_path / "a.csv").write_text('"id","text"\n"1",10,"a"\n"2",11,"b"\n')
+    assert read_text_table(tmp_path).columns == ["", "id", "text"]
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "no table, but nothing"),
+        ({"a.csv": b"id,text\n1,a\n", "b.csv": b"id,text\n1,a\n"}, r"holds 2 tables \(a.csv, b.csv\)"),
+        ({"a.doc": b"id"}, "no table, but a.doc"),
+        ({"a.csv": b""}, "empty"),
+        ({"a.csv": b"\n\n"}, "no text"),
+        ({"a.csv": b"id,text\n"}, r"no rows below the header \('id', 'text'\)"),
+        ({"a.csv": b"\x7fELF\0\0,\0\1"}, "not text"),
+        ({"a.parquet": b"PAR1 and no more"}, "not a readable parquet file"),
+        ({"a.zip": b"PK, and no more"}, "a.zip"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, files: dict[str, bytes], told: str):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=told) as error:
+        read_text_table(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(UserError, match=r"none.csv: no such file"):
+        read_text_table(tmp_path / "none.csv")
+
+
+@given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n")), min_size=2,
+                         max_size=2), min_size=1, max_size=5))  # fmt: skip
+def test_what_was_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]):
+    path = tmp_path_factory.mktemp("table") / "a.csv"
+    path.write_text(as_csv(rows=rows), "utf-8", newline="")
+    assert read_text_table(path).rows == rows
+
+
+def test_columns_are_found_by_name_or_given(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("Film ID,Plot_Summary,extra\n1,a,b\n")
+    table = read_text_table(tmp_path)
+    names = {"movie_id": ("movieid", "filmid"), "synopsis": ("synopsis", "plotsummary"), "year": ("year",)}
+    assert find_columns(table, names) == {"movie_id": 0, "synopsis": 1}
+    assert find_columns(table, names, {"synopsis": "extra", "year": None}) == {"movie_id": 0, "synopsis": 2}
+    with pytest.raises(UserError, match="no column 'plot'; it has 'Film ID', 'Plot_Summary', 'extra'"):
+        find_columns(table, names, {"synopsis": "plot"})
