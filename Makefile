@@ -21,7 +21,7 @@ arg = $(if $($(1)),--$(2) "$($(1))")
 # makes a training step on a CPU 1.2 to 1.8 times as fast (benchmarks/vinted_train.py).
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
-.PHONY: help setup lock lint test test-fast bench notebooks clean
+.PHONY: help setup lock lint test test-fast bench notebooks doctor clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
@@ -70,6 +70,9 @@ bench: $(FULL) ## run every benchmark and write its JSON
 
 notebooks: $(FULL) ## execute every notebook top to bottom, in place
 	$(PYTHON) notebooks/execute.py notebooks/*.ipynb
+
+doctor: $(CORE) ## what is installed, which weights and data are here, what each challenge can do now
+	@$(PYTHON) -m challenges.doctor
 
 clean: ## remove the environment and everything generated
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache *.egg-info predictions.*

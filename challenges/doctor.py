@@ -1,0 +1,139 @@
+"""What this checkout can do now: `make doctor`.
+
+Nothing is declared here a second time: the challenges are the packages beside this file, what each can do are its
+targets in the Makefile, and make itself says what a target would set up first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from common.artifacts import MANIFEST_NAME, load_artifact
+from common.cli import create_app, print_summary, run
+from common.errors import UserError
+from common.inference.batch import available_cores
+
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
+_TARGET: Final = re.compile(r"^(?P<name>[a-z]+-[a-z-]+):.*?## (?P<help>.*)$", re.MULTILINE)
+_SETS_UP: Final = re.compile(r"setting up: (?P<what>[^\"]*)")
+
+app = create_app("doctor", "What is installed, which weights and data are here, what each challenge can do now.")
+
+
+@dataclass(frozen=True)
+class Ability:
+    """A target of the Makefile."""
+
+    name: str
+    help: str
+    sets_up: str | None  # what running it would install first; None: nothing
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """What there is of one challenge."""
+
+    name: str  # of its package
+    weights: dict[str, str]  # what is to be said of each artifact, by folder
+    damaged: list[str]  # one line for each artifact that cannot be used
+    official: bool  # the official data lie where commands look for them
+    abilities: list[Ability]
+
+
+def examine(repository: Path) -> list[Challenge]:
+    """Look at every challenge of a checkout."""
+    found = []
+    targets = dict(_targets(repository))
+    for package in sorted(path.parent for path in (repository / "challenges").glob("*/__init__.py")):
+        weights, damaged = _weights(repository, package.name)
+        word = package.name.removeprefix("radix_")
+        abilities = [
+            Ability(name, text, _sets_up(repository, name))
+            for name, text in targets.items()
+            if name.startswith(f"{word}-")
+        ]
+        official = repository / "data" / package.name / "official"
+        found.append(Challenge(package.name, weights, damaged, official.exists(), abilities))
+    return found
+
+
+def _targets(repository: Path) -> Iterator[tuple[str, str]]:
+    for match in _TARGET.finditer((repository / "Makefile").read_text("utf-8")):
+        yield match["name"], match["help"]
+
+
+def _sets_up(repository: Path, target: str) -> str | None:
+    """What make would install before the target's own command."""
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "--dry-run", "--no-print-directory", target]
+    planned = subprocess.run(command, cwd=repository, env=alone, capture_output=True, text=True, check=False)  # noqa: S603
+    match = _SETS_UP.search(planned.stdout)
+    return match["what"].strip() if match else None
+
+
+def _weights(repository: Path, challenge: str) -> tuple[dict[str, str], list[str]]:
+    fine, damaged = {}, []
+    for manifest in sorted((repository / "data" / "weights" / challenge).rglob(MANIFEST_NAME)):
+        folder = manifest.parent
+        try:
+            artifact = load_artifact(folder, str(json.loads(manifest.read_bytes()).get("challenge")))
+        except (UserError, ValueError, AttributeError) as error:
+            damaged.append(str(error))
+            continue
+        size = sum((folder / name).stat().st_size for name in artifact.manifest.files)
+        fine[folder.relative_to(repository).as_posix()] = f"{size / 1e6:.1f} MB of {artifact.manifest.created:%Y-%m-%d}"
+    return fine, damaged
+
+
+def describe_machine() -> str:
+    """One line: Python, cores, memory, accelerator."""
+    parts = [f"Python {platform.python_version()}", f"{available_cores()} cores"]
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        parts.append(f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB memory")
+    parts.append(f"{shutil.disk_usage(REPOSITORY).free / 2**30:.0f} GiB of disk free")
+    parts.append("NVIDIA driver found" if shutil.which("nvidia-smi") else "no NVIDIA driver: training uses the CPU")
+    return ", ".join(parts)
+
+
+@app.command()
+def report(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
+    """Print it. The exit code is 2 where shipped weights are damaged."""
+    challenges = examine(REPOSITORY)
+    if as_json:
+        print_summary({challenge.name: dataclasses.asdict(challenge) for challenge in challenges}, "", as_json=True)
+    else:
+        typer.echo("\n".join([describe_machine(), *(line for challenge in challenges for line in describe(challenge))]))
+    if any(challenge.damaged for challenge in challenges):
+        raise UserError("shipped weights are damaged, see above: `git checkout data/weights` brings them back")
+
+
+def describe(challenge: Challenge) -> Iterator[str]:
+    """What to print of one challenge, line by line."""
+    yield f"\n{challenge.name}"
+    yield from (f"  weights  {folder}: {what}, hashes right" for folder, what in challenge.weights.items())
+    yield from (f"  DAMAGED  {what}" for what in challenge.damaged)
+    if not challenge.abilities:
+        yield f"  to be read: challenges/{challenge.name}, notebooks/{challenge.name}.ipynb"
+        return
+    place = f"data/{challenge.name}/official"
+    yield f"  data     {f'found in {place}' if challenge.official else f'none in {place}: commands generate a sample'}"
+    for ability in challenge.abilities:
+        state = f"(sets up {ability.sets_up} first)" if ability.sets_up else ""
+        yield f"  make {ability.name:18} {ability.help.partition(' (')[0]} {state}".rstrip()
+
+
+if __name__ == "__main__":
+    run(app, ["report", *sys.argv[1:]])
