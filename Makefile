@@ -11,6 +11,8 @@ LOCK := requirements.lock
 CORE := $(VENV)/.core
 SERVE := $(VENV)/.extra-serve
 ENERGY := $(VENV)/.extra-energy
+SMURFS := $(VENV)/.extra-smurfs
+TEXT := $(VENV)/.extra-text
 DISTRIBUTED := $(VENV)/.extra-distributed
 FULL := $(VENV)/.full
 
@@ -20,6 +22,9 @@ arg = $(if $($(1)),--$(2) "$($(1))")
 # glibc hands large tensors back to the kernel and asks for them again at every layer. Keeping them, in huge pages,
 # makes a training step on a CPU 1.2 to 1.8 times as fast (benchmarks/vinted_train.py).
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+
+# Files of tests run side by side, in at most four processes: some start servers, browsers and clusters of their own.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: help setup lock lint test test-fast bench notebooks doctor clean
 help: ## list the targets
@@ -45,7 +50,7 @@ $(VENV)/.extra-%: $(LOCK) pyproject.toml | $(UV)
 $(FULL): $(LOCK) pyproject.toml | $(UV)
 	@echo "setting up: everything (about 7 GB, of which torch brings most)" >&2
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[all]'
-	@touch $(CORE) $(SERVE) $(ENERGY) $(DISTRIBUTED) $@
+	@touch $(CORE) $(SERVE) $(ENERGY) $(SMURFS) $(TEXT) $(DISTRIBUTED) $@
 
 setup: $(FULL) ## install everything into .venv
 lock: | $(UV) ## renew requirements.lock with the newest versions that pyproject.toml allows
@@ -60,10 +65,10 @@ lint: $(FULL) ## format check, lint, types and import arrows
 
 test: $(FULL) ## set up everything, lint, and run all tests
 	@$(MAKE) --no-print-directory lint
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest $(SIDE_BY_SIDE)
 
 test-fast: $(FULL) ## the tests without the slow end-to-end ones
-	$(VENV)/bin/pytest -m "not slow"
+	$(VENV)/bin/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 bench: $(FULL) ## run every benchmark and write its JSON
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
@@ -112,3 +117,34 @@ energy-assign: $(ENERGY) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## new hou
 
 energy-evaluate: $(ENERGY) ## the method on households of known type, beside simpler ones (DATA=file, OUT=file)
 	$(PYTHON) -m challenges.radix_energy evaluate $(call arg,DATA,data) $(call arg,OUT,out)
+
+# ---- radix_smurfs
+.PHONY: smurfs-classify smurfs-review smurfs-train-classifier
+smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or folder, OUT=file)
+	$(PYTHON) -m challenges.radix_smurfs classify $(call arg,DATA,data) $(call arg,OUT,out)
+
+smurfs-review: $(SMURFS) ## a page to confirm or correct weak labels on (DATA=zip or folder, LABELS=file)
+	@exec $(PYTHON) -m challenges.radix_smurfs review $(call arg,DATA,data) $(call arg,LABELS,labels) $(call arg,PORT,port)
+
+smurfs-train-classifier: $(FULL) ## weak and reviewed labels -> classifier, measured (DATA=zip, LABELS=file, OUT=folder)
+	$(PYTHON) -m challenges.radix_smurfs train-classifier $(call arg,DATA,data) $(call arg,LABELS,labels) \
+		$(call arg,OUT,out)
+
+# ---- radix_movies
+.PHONY: movies-predict movies-train movies-compare movies-evaluate movies-serve
+movies-predict: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## synopses and posters -> five ranked genres a film (DATA=folder, OUT=file, MODEL=folder, ENGINE=ray)
+	$(PYTHON) -m challenges.radix_movies predict $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,ENGINE,engine)
+
+movies-train: $(FULL) ## fit on labelled films (DATA=folder, OUT=folder, RUNS=folder)
+	$(PYTHON) -m challenges.radix_movies train $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,RUNS,runs)
+
+movies-compare: $(FULL) ## cross-validate every method on the same folds (DATA=folder, OUT=file, RUNS=folder, FINE_TUNE=folds)
+	$(PYTHON) -m challenges.radix_movies compare $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,RUNS,runs) \
+		$(if $(FINE_TUNE),--fine-tune $(FINE_TUNE))
+
+movies-evaluate: $(FULL) ## metrics of a model on labelled films (DATA=folder, OUT=folder, MODEL=folder)
+	$(PYTHON) -m challenges.radix_movies evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
+
+movies-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder)
+	@exec $(PYTHON) -m challenges.radix_movies serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)

@@ -112,3 +112,47 @@ def test_energy_speed():
     assert f"{dtw['dtw_k_means']['seconds']:g} s for {dtw['households']} households" in card
     assert f"{dtw['times_faster_expected_of_1000_households']:g} times ours" in card
     assert result["limits_broken"] == []
+
+
+def test_smurfs_results(front: str):
+    metrics = read(REPOSITORY / "data" / "weights" / "radix_smurfs" / "classifier" / "manifest.json")["metrics"]
+    for method in ("classifier_on_reviewed_labels", "weak_labels"):
+        assert interval(metrics[method]["macro_f1"]) in front
+    assert metrics["classifier_on_reviewed_labels"]["macro_f1"]["estimate"] >= 0.85
+
+
+def test_movies_results(front: str):
+    metrics = read(REPOSITORY / "benchmarks" / "radix_movies_metrics.json")
+    card = (REPOSITORY / "challenges" / "radix_movies" / "README.md").read_text("utf-8")
+    for name, method in metrics["methods"].items():
+        if not name.endswith("lost"):
+            assert f"| {interval(method['map_at_5'])} |" in next(
+                x for x in card.splitlines() if x.startswith(f"| {name} |")
+            )
+    for name in ("ours, some modalities lost", "gated, some modalities lost"):
+        assert interval(metrics["methods"][name]["map_at_5"]) in card
+    assert f"they add {interval(metrics['posters']['gain'])} MAP@5" in card
+    assert interval(metrics["posters"]["gain"]) in front
+    for name in ("ours", "TF-IDF words, logistic regression"):
+        assert interval(metrics["methods"][name]["map_at_5"]) in front
+    assert f"{metrics['posters']['better']:.0%} of the films are answered better" in card
+    for genre, gain in metrics["posters"]["by_genre"].items():
+        row = next(x for x in card.splitlines() if x.startswith(f"| {genre} |"))
+        assert f"{gain['estimate']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]" in row
+        assert (genre in card.split("gain nothing")[0].rpartition("looks like.")[2]) is (gain["low"] <= 0)
+    for quarter in metrics["posters"]["by_words"]:
+        assert f"| {quarter['from']} to {quarter['to']} | {quarter['text']:.3f} | {interval(quarter['gain'])} |" in card
+    for part in ("fine_tuned", "kernels", "difference", "mean_of_both"):
+        assert interval(metrics["fine_tuned_poster"][part]) in card
+
+
+def test_movies_meet_their_floors():
+    methods = read(REPOSITORY / "benchmarks" / "radix_movies_metrics.json")["methods"]
+    for name, floor in {"poster": 0.62, "text": 0.73, "ours": 0.76}.items():
+        assert methods[name]["map_at_5"]["estimate"] >= floor
+    benchmark = read(REPOSITORY / "benchmarks" / "radix_movies.json")
+    assert benchmark["speed_up"] >= 3
+    card = (REPOSITORY / "challenges" / "radix_movies" / "README.md").read_text("utf-8")
+    rates = benchmark["films_per_processor_second"]
+    assert f"{rates['ours']:.0f} films a second" in card
+    assert f"{rates['eager']:.0f}, {benchmark['speed_up']:.1f} times" in card

@@ -102,7 +102,7 @@ def test_no_text_makes_pycocotools_read_beside_its_memory(size: list[int], count
     ],
 )
 def test_run_lengths_that_lie_are_refused(size: object, counts: object, reason: str) -> None:
-    with pytest.raises(ValueError, match=".") as error:
+    with pytest.raises(ValueError, match=r".") as error:
         check_rle(size, counts)
     assert reason in str(error.value)
 
@@ -132,7 +132,7 @@ def test_a_polygon_far_outside_costs_nothing_and_covers_nothing() -> None:
 
 def test_several_polygons_are_one_mask() -> None:
     square = np.array([[1, 1], [3, 1], [3, 3], [1, 3]], float)
-    mask = rle_to_mask(polygons_to_rle([square, square + (4, 0), square + (1, 0)], 4, 8))
+    mask = rle_to_mask(polygons_to_rle([square, square + np.array([4, 0]), square + np.array([1, 0])], 4, 8))
     assert mask.sum() == 10
     assert mask_box(mask) == (1, 1, 7, 3)
 

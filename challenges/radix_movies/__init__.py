@@ -1,0 +1,1 @@
+"""Genres of films from synopsis and poster."""

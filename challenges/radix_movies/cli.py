@@ -1,0 +1,199 @@
+"""Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.cli import create_app, print_summary
+from common.errors import UserError
+from common.inference.batch import Engine
+
+app = create_app("radix_movies", "Synopsis and poster of a film -> its five likeliest genres.")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+WEIGHTS = REPOSITORY / "data" / "weights" / "radix_movies"
+RUNS = Path("runs/radix_movies")
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder or zip with a table of films (CSV or parquet) and their posters (zip or folder, <movie_id>.jpg). "
+        "Default: data/radix_movies/official if it is there, else a generated sample.",
+    ),
+]
+ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained model.")]
+RunsOption = Annotated[Path, typer.Option("--runs", help="Folder that keeps encoded films between runs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
+
+
+@app.command()
+def predict(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")] = Path("predictions.parquet"),
+    model: ModelOption = WEIGHTS,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Threads of this process, or a Ray cluster: RAY_ADDRESS, else one here.")
+    ] = Engine.LOCAL,
+    as_json: JsonOption = False,
+) -> None:
+    """Five ranked genres for every film of a table.
+
+    A film without a poster or without a synopsis is predicted from what it has. What is wrong with the data is counted
+    and named in <out>.report.json.
+
+    Example: [bold]predict --data films --out predictions.parquet[/bold]
+    """
+    from challenges.radix_movies.dataset import load
+    from challenges.radix_movies.layout import GENRES
+    from challenges.radix_movies.predict import predict_dataset, tabulate, write
+
+    path, generated = _data_or_sample(data)
+    dataset = load(path)
+    found = predict_dataset(model, dataset, engine)
+    flaws = dataset.flaws
+    summary: dict[str, Any] = {
+        "out": out,
+        "data": path,
+        "generated_sample": generated,
+        "n_films": len(dataset.films),
+        "modalities": dict(Counter(found.modalities).most_common()),
+        "flaws": dict(flaws.counts),
+    }
+    write(tabulate(dataset.films, found, GENRES), out, summary | {"flaws": flaws.as_dict(), "layout": dataset.found})
+    used = ", ".join(f"{count} from {name}" for name, count in summary["modalities"].items())
+    text = f"{out}: {len(dataset.films)} films of {_describe(path, generated)}: {used}"
+    if flaws.counts:
+        text += f"; {flaws.counts.total()} flaws, see {out.with_suffix('.report.json')}"
+    print_summary(summary, text, as_json)
+
+
+@app.command()
+def train(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the model.")] = RUNS / "model",
+    runs: RunsOption = RUNS,
+    metrics: Annotated[
+        Path | None, typer.Option("--metrics", help="What compare wrote, for the manifest. Default: none.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the posters that calibrate the int8 network.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit all machines on all labelled films and write a model."""
+    import json
+
+    from challenges.radix_movies.dataset import load
+    from challenges.radix_movies.train import prepare
+    from challenges.radix_movies.train import train as train_model
+
+    path, generated = _data_or_sample(data)
+    measured = json.loads(metrics.read_text(encoding="utf-8"))["scores"] if metrics else {}
+    prepared = prepare(load(path, labelled=True), runs, seed)
+    train_model(prepared, out, measured)
+    text = f"{out}: trained on {len(prepared.features)} films of {_describe(path, generated)}"
+    print_summary({"out": out, "data": path, "n_films": len(prepared.features)}, text, as_json)
+
+
+@app.command()
+def compare(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = RUNS / "comparison.json",
+    runs: RunsOption = RUNS,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Of the cross-validation.")] = 5,
+    fine_tune: Annotated[
+        int,
+        typer.Option("--fine-tune", min=0, help="In so many folds also fine-tune the poster network: minutes each."),
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the folds.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Cross-validate every method on the same folds: texts, posters, ways to join them, missing modalities."""
+    from challenges.radix_movies.compare import compare as compare_methods
+    from challenges.radix_movies.dataset import load
+    from challenges.radix_movies.train import prepare
+    from common.data.tables import write_json
+    from common.metrics.bootstrap import Interval
+
+    path, generated = _data_or_sample(data)
+    dataset = load(path, labelled=True)
+    prepared = prepare(dataset, runs)
+    tuned = None
+    if fine_tune:
+        from challenges.radix_movies.finetune import cross_validate_upper
+
+        kept = runs / prepared.fingerprint[:16]
+        tuned = cross_validate_upper(dataset, prepared.folds(folds, seed), range(min(fine_tune, folds)), kept)
+    table = compare_methods(prepared, folds, seed, tuned)
+    write_json(table, out)
+    lines = [f"{name} {Interval(**m['map_at_5'])}" for name, m in table["methods"].items()]
+    print_summary(
+        {"out": out, "data": path, **table}, f"{out}: {_describe(path, generated)}; " + "; ".join(lines), as_json
+    )
+
+
+@app.command()
+def evaluate(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json and a figure.")] = RUNS / "evaluation",
+    model: ModelOption = WEIGHTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a model on the labelled films of a data set."""
+    from challenges.radix_movies.dataset import load
+    from challenges.radix_movies.evaluate import evaluate as evaluate_model
+    from challenges.radix_movies.metrics import headline
+    from challenges.radix_movies.predict import load_model
+    from common.artifacts import load_artifact
+
+    path, generated = _data_or_sample(data)
+    fingerprint = load_artifact(model, "radix_movies").manifest.data_fingerprint
+    metrics = evaluate_model(load_model(model), load(path, labelled=True), out, fingerprint)
+    text = f"{out}: {metrics['n_films']} films of {_describe(path, generated)}: {headline(metrics)}"
+    if metrics["seen_in_training"]:
+        text += "; these films were trained on, so this says nothing about new ones"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8000,
+    model: ModelOption = WEIGHTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens."""
+    try:
+        from challenges.radix_movies.service import MoviesSettings, create_movies_service
+        from common.service.server import run_service
+        from common.service.settings import read_settings
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: run make movies-serve, which sets it up") from error
+
+    settings = read_settings(MoviesSettings)
+    service = create_movies_service(model, settings)
+
+    def announce(address: str) -> None:
+        print_summary({"address": address}, f"Film genres are served at {address} (Ctrl-C stops it)", as_json)
+
+    run_service(service, settings, host=host, port=port, announce=announce)
+
+
+def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
+    """Return the data set to use, and whether it is the generated sample, which is written on first use."""
+    if data is not None:
+        return data, False
+    official = REPOSITORY / "data" / "radix_movies" / "official"
+    if official.is_dir():
+        return official, False
+    sample = REPOSITORY / "data" / "radix_movies" / "sample"
+    if not (sample / "movies_dataset.csv").is_file():
+        from challenges.radix_movies.sample import write_sample
+
+        write_sample(sample)
+    return sample, True
+
+
+def _describe(path: Path, generated: bool) -> str:
+    return f"the generated sample {path} (no --data given)" if generated else str(path)

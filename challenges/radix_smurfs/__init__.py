@@ -1,0 +1,1 @@
+"""Smurfs in images and videos: outlined, and named by kind."""
