@@ -170,7 +170,7 @@ class BertGraph:
     def _constant(self, name: str, values: NDArray[np.generic]) -> str:
         from onnx import numpy_helper
 
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
     def _integers(self, name: str, values: Sequence[int]) -> str:
