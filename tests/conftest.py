@@ -1,7 +1,9 @@
 """Fixtures that every test may ask for."""
 
+import ctypes
 import gc
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -24,6 +26,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     on_ray = {item.path for item in items if "ray_cluster" in getattr(item, "fixturenames", ())}
     for item in items:
         item.add_marker(pytest.mark.xdist_group("ray" if item.path in on_ray else str(item.path)))
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> None:
+    """Give denormal numbers their values back, which the first ONNX session takes from the thread that makes it.
+
+    Hypothesis refuses to draw floats without them.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).fesetenv(ctypes.c_void_p(-1))  # FE_DFL_ENV
 
 
 @pytest.fixture(scope="session")
