@@ -11,6 +11,7 @@ import asyncio
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
@@ -48,15 +49,20 @@ def execute(notebook: NotebookNode, timeout_s: float = TIMEOUT_S) -> None:
 
     # Without kernel folders only the kernel of this interpreter is found, whatever else is installed.
     specs = KernelSpecManager(kernel_dirs=[])
-    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=specs, transport="ipc")
     resources = {"metadata": {"path": str(REPOSITORY)}}
-    client = NotebookClient(
-        notebook, km=kernel, timeout=None, resources=resources, on_cell_start=note, record_timing=False,
-        coalesce_streams=True,
-    )  # fmt: skip
-    client.owns_km = True  # so that the kernel ends with the run
     try:
-        asyncio.run(asyncio.wait_for(client.async_execute(), timeout_s))
+        # The sockets lie beside the connection file: in a folder of their own, two runs side by side never meet.
+        with TemporaryDirectory(prefix="kernel-") as sockets:
+            kernel = AsyncKernelManager(
+                kernel_name="python3", kernel_spec_manager=specs, transport="ipc",
+                connection_file=str(Path(sockets) / "kernel.json"),
+            )  # fmt: skip
+            client = NotebookClient(
+                notebook, km=kernel, timeout=None, resources=resources, on_cell_start=note, record_timing=False,
+                coalesce_streams=True,
+            )  # fmt: skip
+            client.owns_km = True  # so that the kernel ends with the run
+            asyncio.run(asyncio.wait_for(client.async_execute(), timeout_s))
     except TimeoutError:
         raise NotebookFailedError(f"{_describe(notebook, position)}: {timeout_s:g} s are over") from None
     except CellExecutionError as error:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,18 @@ def test_execute_writes_tidy_outputs(tmp_path: Path):
     assert "".join(first["outputs"][0]["text"]) == "data\n"
     assert second["outputs"][0]["data"]["text/plain"] == ["2"]
     assert (first["execution_count"], second["execution_count"]) == (1, 2)
+
+
+@pytest.mark.slow
+def test_two_runs_side_by_side_do_not_meet(tmp_path: Path):
+    source = "import time\nfor _ in range(20):\n    print({0!r})\n    time.sleep(0.05)"
+    paths = [write_notebook(tmp_path / f"{name}.ipynb", source.format(name)) for name in "abc"]
+    with ThreadPoolExecutor(len(paths)) as pool:
+        runs = list(pool.map(execute, paths))
+    assert [run.returncode for run in runs] == [0, 0, 0], [run.stderr for run in runs]
+    for path in paths:
+        (cell,) = code_cells(path)
+        assert "".join(cell["outputs"][0]["text"]) == f"{path.stem}\n" * 20
 
 
 @pytest.mark.slow

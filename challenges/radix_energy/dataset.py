@@ -278,7 +278,7 @@ def unused_reasons(kwh: NDArray[np.float32], differing: Collection[int] = ()) ->
     n_readings = n_of_day.sum(axis=1)
     n_days = (n_of_day > 0).sum(axis=1)
     n_full_days = (n_of_day >= MIN_READINGS_OF_DAY).sum(axis=1)
-    flat = kwh.reshape(len(kwh), -1)
+    flat = kwh.reshape(len(kwh), kwh.shape[1] * 24)  # households, days or both may be none
     highest = np.fmax.reduce(flat, axis=1, initial=-np.inf)
     lowest = np.fmin.reduce(flat, axis=1, initial=np.inf)
     step = _usual_step(flat, n_readings)
