@@ -130,6 +130,32 @@ smurfs-train-classifier: $(FULL) ## weak and reviewed labels -> classifier, meas
 	$(PYTHON) -m challenges.radix_smurfs train-classifier $(call arg,DATA,data) $(call arg,LABELS,labels) \
 		$(call arg,OUT,out)
 
+# ---- radix_neurips
+.PHONY: neurips-search neurips-index neurips-serve neurips-batch neurips-train neurips-evaluate
+neurips-search: $(TEXT) ## an abstract -> ten similar papers with reasons (ABSTRACT=file, DATA=file or INDEX=folder, K=number)
+	@$(PYTHON) -m challenges.radix_neurips search $(if $(ABSTRACT),"$(ABSTRACT)") $(call arg,DATA,data) \
+		$(call arg,INDEX,index) $(call arg,MODEL,model) $(call arg,K,k)
+
+neurips-index: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## encode papers once, for a quick start (DATA=file, OUT=folder, ENGINE=local|ray)
+	$(PYTHON) -m challenges.radix_neurips index $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,ENGINE,engine)
+
+neurips-serve: $(TEXT) $(SERVE) ## POST /v1/similar, and a page (DATA=file or INDEX=folder, HOST=address, PORT=number)
+	@exec $(PYTHON) -m challenges.radix_neurips serve $(call arg,DATA,data) $(call arg,INDEX,index) \
+		$(call arg,MODEL,model) $(call arg,HOST,host) $(call arg,PORT,port)
+
+neurips-batch: $(TEXT) ## the papers most similar to each of many (CORPUS=file, QUERIES=file, OUT=file, K=number, MODEL=folder)
+	$(PYTHON) -m challenges.radix_neurips batch $(call arg,CORPUS,corpus) $(call arg,QUERIES,queries) \
+		$(call arg,OUT,out) $(call arg,K,k) $(call arg,MODEL,model)
+
+neurips-train: $(FULL) ## adapt encoder and term weights to a field (DATA=file, KEYWORDS=file, CANON=file, HELD_OUT=year, OUT=folder)
+	$(PYTHON) -m challenges.radix_neurips train $(call arg,DATA,data) $(call arg,KEYWORDS,keywords) \
+		$(call arg,CANON,canon) $(call arg,HELD_OUT,held-out) $(call arg,OUT,out)
+
+neurips-evaluate: $(FULL) ## the ranker beside simpler ones (DATA=file, KEYWORDS=file, CANON=file, OUT=file, MODEL=folder)
+	$(PYTHON) -m challenges.radix_neurips evaluate $(call arg,DATA,data) $(call arg,KEYWORDS,keywords) \
+		$(call arg,CANON,canon) $(call arg,OUT,out) $(call arg,MODEL,model)
+
 # ---- radix_movies
 .PHONY: movies-predict movies-train movies-compare movies-evaluate movies-serve
 movies-predict: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## synopses and posters -> five ranked genres a film (DATA=folder, OUT=file, MODEL=folder, ENGINE=ray)

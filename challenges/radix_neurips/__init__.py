@@ -1,0 +1,1 @@
+"""Papers similar to an abstract."""

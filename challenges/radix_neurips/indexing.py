@@ -1,0 +1,134 @@
+"""A corpus -> a searcher, and the index on disk from which the next one starts without encoding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from challenges.radix_neurips.cleaning import count_words
+from challenges.radix_neurips.dataset import Corpus
+from challenges.radix_neurips.index import FaissStore, Kind, load_store, save_store
+from challenges.radix_neurips.lexical import Tfidf, load_keyphraseness
+from challenges.radix_neurips.model import encode_papers
+from challenges.radix_neurips.search import Searcher
+from common.errors import UserError
+from common.inference.batch import Engine, map_blocks
+from common.models.text import load_text_encoder
+
+if TYPE_CHECKING:
+    from common.models.text import TextEncoder
+
+_PAPERS_PER_BLOCK = 128  # some seconds of work
+_TEXTS, _WORDS, _TERMS, _REPORT = "texts.parquet", "words.json", "terms.safetensors", "report.json"
+_KNOWN = 3  # papers: a word that fewer have mends none
+
+
+def build_searcher(
+    corpus: Corpus,
+    model: Path,
+    *,
+    data_fingerprint: str,
+    engine: Engine = Engine.LOCAL,
+    kind: Kind | None = None,
+) -> Searcher:
+    """Encode a corpus and make it ready to be asked.
+
+    Args:
+        corpus: the papers.
+        model: directory of the encoder.
+        data_fingerprint: of the file the corpus was read from.
+        engine: where to encode.
+        kind: of the store; by default the number of papers decides.
+    """
+    encoder = load_text_encoder(model)
+    vectors = encode_corpus(corpus.papers(), model, engine)
+    store = FaissStore(encoder.dimensions, kind)
+    store.add(corpus.ids.tolist(), vectors, corpus.years)
+    tfidf = Tfidf().fit(corpus.papers(), load_keyphraseness(model))
+    words = count_words(f"{title} {abstract}" for title, abstract in corpus.papers())
+    return Searcher(corpus, store, tfidf, tfidf.transform(corpus.papers()).T.tocsr(), encoder, words, data_fingerprint)
+
+
+def encode_corpus(papers: Sequence[tuple[str, str]], model: Path, engine: Engine = Engine.LOCAL) -> NDArray[np.float32]:
+    """Return the (N, d) vectors of pairs of title and abstract, the same whatever the engine.
+
+    With Ray every worker reads the encoder from `model`, which all machines must see under this path.
+    """
+    blocks = [papers[start : start + _PAPERS_PER_BLOCK] for start in range(0, len(papers), _PAPERS_PER_BLOCK)]
+    encoded = map_blocks(partial(_encode_block, model), blocks, engine, description="encoding")
+    return np.concatenate(encoded)
+
+
+def _encode_block(model: Path, papers: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    return encode_papers(papers, _encoder(model))
+
+
+@lru_cache(maxsize=1)
+def _encoder(model: Path) -> TextEncoder:
+    return load_text_encoder(model, n_threads=1)  # blocks are side by side already
+
+
+def save_searcher(searcher: Searcher, directory: Path) -> None:
+    """Write an index, from which `load_searcher` starts; one that is there is replaced."""
+    import pandas as pd
+    from safetensors.numpy import save
+
+    if not isinstance(searcher.store, FaissStore):
+        raise TypeError("vectors in another store are kept there")
+    corpus, columns = searcher.corpus, searcher.columns
+    texts = pd.DataFrame(
+        {"paper_id": corpus.ids, "year": corpus.years, "title": corpus.titles, "abstract": corpus.abstracts}
+    )
+    arrays = {
+        "terms": searcher.tfidf.terms_,
+        "idf": searcher.tfidf.idf_,
+        "data": columns.data,
+        "indices": columns.indices,
+        "starts": columns.indptr,
+        "damping": np.array([searcher.tfidf.damping_]),
+    }
+    words = {word: count for word, count in searcher.words.items() if count >= _KNOWN}
+    near = {key: corpus.report[key] for key in ("near_duplicates", "identical_abstracts")}
+    save_store(
+        searcher.store,
+        directory,
+        encoder=searcher.encoder.fingerprint,
+        data_fingerprint=searcher.data_fingerprint,
+        beside={
+            _TEXTS: texts.to_parquet(index=False),
+            _TERMS: save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
+            _WORDS: json.dumps(words).encode(),
+            _REPORT: json.dumps(near).encode(),
+        },
+    )
+
+
+def load_searcher(directory: Path, model: Path) -> Searcher:
+    """Read what `save_searcher` wrote.
+
+    Raises:
+        UserError: no index there, a damaged one, or one of another encoder.
+    """
+    import pyarrow.parquet as pq
+    from safetensors.numpy import load
+    from scipy.sparse import csr_matrix
+
+    encoder = load_text_encoder(model)
+    store, artifact, paths = load_store(directory, encoder.fingerprint)
+    try:
+        texts, arrays = pq.read_table(paths[_TEXTS]).to_pydict(), load(paths[_TERMS].read_bytes())
+        words, report = json.loads(paths[_WORDS].read_bytes()), json.loads(paths[_REPORT].read_bytes())
+    except KeyError as error:
+        raise UserError(f"the index in {directory} has no {error}: run the verb index anew") from error
+    ids, years = np.array(texts["paper_id"], np.str_), np.array(texts["year"], np.int32)
+    corpus = Corpus(ids, years, texts["title"], texts["abstract"], report)
+    tfidf = Tfidf(arrays["terms"], arrays["idf"], float(arrays["damping"][0]))
+    shape = (len(tfidf.terms_), len(corpus))
+    columns = csr_matrix((arrays["data"], arrays["indices"], arrays["starts"]), shape=shape)
+    return Searcher(corpus, store, tfidf, columns, encoder, words, artifact.manifest.data_fingerprint)

@@ -1,0 +1,66 @@
+"""Scores of rankings agree with ranx; what is better is found to be better."""
+
+import numpy as np
+import pytest
+import pytrec_eval
+
+from challenges.radix_neurips.dataset import Corpus
+from challenges.radix_neurips.evaluate import OURS, difference, evaluate, headline, score_queries, summarise, topic_view
+from challenges.radix_neurips.sample import generate
+from common.models.text import load_text_encoder
+
+
+def test_metrics_agree_with_trec_eval():
+    rng = np.random.default_rng(0)
+    n = 150
+    scores = rng.random((n, n)).astype(np.float32)
+    relevant = {q: sorted({int(r) for r in rng.integers(0, n, rng.integers(1, 15))} - {q}) for q in range(0, n, 3)}
+    relevant = {q: rows for q, rows in relevant.items() if rows}
+    ours = score_queries(scores, relevant)
+    oracle = pytrec_eval.RelevanceEvaluator(
+        {str(q): {str(r): 1 for r in rows} for q, rows in relevant.items()},
+        {"ndcg_cut.10", "recip_rank", "recall.10,100", "map_cut.100"},
+    )
+    run = {str(q): {str(r): float(scores[q, r]) for r in range(n) if r != q} for q in relevant}
+    theirs = oracle.evaluate(run)
+    names = {"ndcg@10": "ndcg_cut_10", "recall@10": "recall_10", "recall@100": "recall_100", "map@100": "map_cut_100"}
+    for mine, their in names.items():
+        expected = [theirs[str(q)][their] for q in relevant]
+        np.testing.assert_allclose(ours[mine], expected, atol=1e-9, err_msg=mine)
+    reciprocal = np.array([theirs[str(q)]["recip_rank"] for q in relevant])
+    np.testing.assert_allclose(ours["mrr"], np.where(reciprocal >= 0.01, reciprocal, 0), atol=1e-9)  # of 100 places
+
+
+def test_difference_is_paired():
+    rng = np.random.default_rng(1)
+    hard = rng.random(300)  # queries differ by much, methods by little
+    ours, same = {"ndcg@10": hard + 0.01 + rng.normal(0, 0.02, 300)}, {"ndcg@10": hard}
+    better = difference(ours, same)
+    assert better["low"] > 0
+    assert better["p"] < 0.01
+    noise = difference({"ndcg@10": hard + rng.normal(0, 0.02, 300)}, same)
+    assert noise["low"] < 0 < noise["high"]
+    assert noise["p"] > 0.05
+    assert summarise({OURS: ours, "other": same})["other"]["ours_minus_this"]["metric"] == "ndcg@10"
+
+
+@pytest.mark.slow
+def test_known_topics_and_planted_keywords():
+    encoder = load_text_encoder()
+    papers = generate(90)
+    topics = topic_view(papers, encoder, encoder)
+    assert topics["random"]["ndcg@10"]["estimate"] < 0.2
+    for method in ("TF-IDF", "BM25", "dense", OURS):
+        assert topics[method]["ndcg@10"]["estimate"] > 0.6
+    years = np.array([2021 if i < 45 else 2022 for i in range(90)], np.int32)
+    report = {"mended": {"latex": {"papers": 3}}, "identical_abstracts": [], "near_duplicates": []}
+    corpus = Corpus(
+        np.array([p.paper_id for p in papers]), years, [p.title for p in papers], [p.abstract for p in papers], report
+    )
+    keywords = {p.paper_id: frozenset({p.topic}) for p in papers}
+    metrics = evaluate(corpus, corpus, keywords, encoder, encoder, (2021, 2022))
+    assert metrics["n_queries"] == metrics["n_papers"] == 45
+    assert metrics["methods"][OURS]["ndcg@10"]["estimate"] > metrics["methods"]["random"]["ndcg@10"]["estimate"] + 0.4
+    assert metrics["titles"][OURS]["mrr"]["estimate"] > 0.3
+    assert metrics["cleaning"]["without_minus_with"]["estimate"] == 0
+    assert "0." in headline(metrics)
