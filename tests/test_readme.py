@@ -156,3 +156,49 @@ def test_movies_meet_their_floors():
     rates = benchmark["films_per_processor_second"]
     assert f"{rates['ours']:.0f} films a second" in card
     assert f"{rates['eager']:.0f}, {benchmark['speed_up']:.1f} times" in card
+
+
+NEURIPS_METRICS = ("ndcg@10", "mrr", "recall@10", "recall@100", "map@100")
+
+
+def signed(figure: dict[str, float]) -> str:
+    return f"{figure['estimate']:+.3f} [{figure['low']:+.3f}, {figure['high']:+.3f}]"
+
+
+def test_neurips_results(front: str):
+    metrics = read(REPOSITORY / "benchmarks" / "radix_neurips_metrics.json")
+    card = (REPOSITORY / "challenges" / "radix_neurips" / "README.md").read_text("utf-8")
+    for part, names in (("methods", NEURIPS_METRICS), ("titles", ("mrr", "recall@10")), ("topics", ("ndcg@10", "mrr"))):
+        for method, values in metrics[part].items():
+            assert f"| {method} | {' | '.join(interval(values[name]) for name in names)} |" in card
+    for method, values in metrics["methods"].items():
+        if gap := values.get("ours_minus_this"):
+            assert f"| {method} | {signed(gap)} | {gap['p']:.4f} |" in card
+    for count in metrics["corpus"]["mended_papers"].values():
+        assert f"| {count:,} |" in card
+    for method in ("hybrid, adapted", "BM25"):
+        assert interval(metrics["methods"][method]["ndcg@10"]) in front
+
+
+def test_neurips_meets_its_floors():
+    methods = read(REPOSITORY / "benchmarks" / "radix_neurips_metrics.json")["methods"]
+    floors = {"hybrid": 0.30, "hybrid, adapted": 0.32, "dense, adapted": 0.25}
+    for method, floor in floors.items():
+        assert methods[method]["ndcg@10"]["estimate"] >= floor
+
+
+def test_neurips_speed():
+    result = read(REPOSITORY / "benchmarks" / "radix_neurips.json")
+    card = (REPOSITORY / "challenges" / "radix_neurips" / "README.md").read_text("utf-8")
+    assert result["limits_broken"] == []
+    for size, kinds in result["stores"].items():
+        if size.isdigit():
+            for kind, run in kinds.items():
+                figures = (f"{run['recall_at_10']:.3f}", f"{run['p50_ms']:g}, {run['p95_ms']:g}", f"{run['build_s']:g}")
+                assert f"| {int(size):,} | {kind} | {' | '.join(figures)} | {run['memory_mb']:,} |" in card
+    encoding, corpus = result["encoding"], result["corpus"]
+    assert f"{encoding['exported_per_s']:g} abstracts a second" in card
+    assert f"{encoding['times_faster']:g} times" in card
+    assert f"{corpus['search']['p50_ms']:g} ms, p95 {corpus['search']['p95_ms']:g} ms" in card
+    assert f"{corpus['start_and_one_search']['seconds']:g} s" in card
+    assert f"{corpus['index']['seconds']:g} s" in card

@@ -316,7 +316,7 @@ def load_store(directory: Path, encoder: str) -> tuple[FaissStore, Artifact, dic
             f"the index in {directory} was made by the encoder {made_by}, not by {encoder}: "
             "give the --model it was made with, or run the verb index anew"
         )
-    index, papers = faiss.read_index(str(vectors)), pq.read_table(table).to_pydict()
+    index, papers = faiss.read_index(str(vectors)), pq.ParquetFile(table).read().to_pydict()
     if index.ntotal:
         store._index = index
     store._ids = np.array(papers["paper_id"], np.str_)

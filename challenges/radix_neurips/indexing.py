@@ -122,7 +122,7 @@ def load_searcher(directory: Path, model: Path) -> Searcher:
     encoder = load_text_encoder(model)
     store, artifact, paths = load_store(directory, encoder.fingerprint)
     try:
-        texts, arrays = pq.read_table(paths[_TEXTS]).to_pydict(), load(paths[_TERMS].read_bytes())
+        texts, arrays = pq.ParquetFile(paths[_TEXTS]).read().to_pydict(), load(paths[_TERMS].read_bytes())
         words, report = json.loads(paths[_WORDS].read_bytes()), json.loads(paths[_REPORT].read_bytes())
     except KeyError as error:
         raise UserError(f"the index in {directory} has no {error}: run the verb index anew") from error

@@ -207,6 +207,10 @@ class Tfidf:
         terms, _, values = self._vector(title, abstract)
         return dict(zip(terms, values.tolist(), strict=True))
 
+    def columns(self, terms: Iterable[str]) -> NDArray[np.int64]:
+        """Return the columns of known terms."""
+        return np.searchsorted(self.terms_, np.array([_checksum(term) for term in terms], np.uint32))
+
     def _vector(self, title: str, abstract: str) -> tuple[list[str], NDArray[np.int64], Floats]:
         """The known terms of one paper, their columns and values; of length 1."""
         counts = count_terms(title, abstract)

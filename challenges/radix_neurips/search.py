@@ -105,7 +105,6 @@ class Searcher:
         self.corpus, self.store, self.tfidf, self.columns = corpus, store, tfidf, columns
         self.encoder, self.words, self.data_fingerprint = encoder, words, data_fingerprint
         self._row = {paper_id: row for row, paper_id in enumerate(corpus.ids.tolist())}
-        self._keys = [abstract_key(abstract) for abstract in corpus.abstracts]
         self._near = _near_rows(corpus, self._row)
         exact = isinstance(store, FaissStore) and store.kind is Kind.EXACT
         self._vectors = store.vectors(corpus.ids.tolist()) if exact else None  # (N, d)
@@ -151,7 +150,7 @@ class Searcher:
             vector,
             terms / max(float(np.sqrt(terms.multiply(terms).sum())), 1e-9),
             weights,
-            frozenset({self._keys[row] for row in rows} - {""}),
+            frozenset({abstract_key(abstract) for _, abstract in papers} - {""}),
             tuple(rows),
         )
         return Similar(tuple(map(self._paper, rows)), self._find(question, k, years))
@@ -168,7 +167,17 @@ class Searcher:
                 break
             else:
                 folded[row], scores[row] = [], score
-        return tuple(self._explained(question, row, scores[row], others) for row, others in folded.items())
+        weights = self._weights(question, list(folded))
+        return tuple(
+            self._explained(question, row, its_weights, scores[row], others)
+            for (row, others), its_weights in zip(folded.items(), weights, strict=True)
+        )
+
+    def _weights(self, question: _Question, rows: Sequence[int]) -> list[Weights]:
+        """What the terms of the question weigh in papers: looked up, since counting ten papers' terms takes longer."""
+        terms = list(question.weights)
+        values = self.columns[self.tfidf.columns(terms)][:, rows].T.toarray()  # (papers, terms)
+        return [{terms[i]: float(row[i]) for i in np.flatnonzero(row)} for row in values]
 
     def _ranked(self, question: _Question, years: Years) -> Iterator[tuple[int, float]]:
         """Rows and scores, the best first; of equal scores the first in the corpus."""
@@ -190,16 +199,16 @@ class Searcher:
             if (row := int(rows[i])) not in asked:
                 yield row, float(scores[i])
 
-    def _explained(self, question: _Question, row: int, score: float, folded: Sequence[int]) -> Found:
+    def _explained(self, question: _Question, row: int, weights: Weights, score: float, folded: Sequence[int]) -> Found:
         title, abstract = self.corpus.titles[row], self.corpus.abstracts[row]
-        reason = explain(question.weights, self.tfidf.weights(title, abstract), title, abstract)
+        reason = explain(question.weights, weights, title, abstract)
         paper = self._paper(row)
         return Found(
             paper.paper_id,
             paper.title,
             paper.year,
             score,
-            self._keys[row] in question.abstracts,
+            abstract_key(abstract) in question.abstracts,
             reason.shared_phrases,
             reason.sentence,
             reason.highlights,

@@ -29,11 +29,10 @@ def test_batch_writes_what_the_scorer_reads(sample: Path, tmp_path: Path):
     odd = pd.DataFrame(
         {
             "paper_id": ["empty", "japanese", "noise", "long", papers["paper_id"][0]],
-            "title": ["", "日本語の論文", "\x00\x07\u202e", "Graphs", "twice"],
-            "abstract": ["", "強化学習を研究する。", "\ud83d \\{}$", "graph neural network " * 50_000, "twice"],
+            "title": ["", "日本語の論文", "\x07\u202e", "Graphs", "twice"],
+            "abstract": ["", "強化学習を研究する。", "\U0001f642 \\{}$", "graph neural network " * 50_000, "twice"],
         }
     )
-    odd["abstract"] = odd["abstract"].str.encode("utf-8", "replace").str.decode("utf-8")
     queries = pd.concat([papers[["paper_id", "title", "abstract"]].head(8), odd])
     queries.to_csv(tmp_path / "queries.csv", index=False)
     out = tmp_path / "found.parquet"

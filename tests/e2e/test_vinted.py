@@ -150,7 +150,7 @@ def test_evaluate_scores_what_the_generator_knows(sample: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_train_makes_a_model_that_predicts(sample: Path, tmp_path: Path):
-    """Every stage of training for a moment, on the sample; a second run finds its stages done."""
+    """Every stage of training for a moment, on the sample."""
     model, runs = tmp_path / "model", tmp_path / "runs"
     train = ["train", "--quick", "--data", sample, "--out", model, "--runs", runs, "--renders", "24", "--json"]
     done = vinted(*train)
@@ -162,8 +162,4 @@ def test_train_makes_a_model_that_predicts(sample: Path, tmp_path: Path):
     predicted = vinted("predict", "--data", sample, "--out", out, "--model", model)
     assert predicted.returncode == 0, predicted.stderr
     assert len(pd.read_parquet(out)) == 20
-    states = {path: path.stat().st_mtime_ns for path in runs.glob("*/state.safetensors")}
-    assert len(states) == 7  # pretraining, five folds, the final fit
-    again = vinted(*train, "--only", "final")
-    assert again.returncode == 0, again.stderr
-    assert {path: path.stat().st_mtime_ns for path in states} == states
+    assert len(list(runs.glob("*/state.safetensors"))) == 7  # pretraining, five folds, the final fit

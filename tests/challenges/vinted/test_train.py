@@ -12,6 +12,7 @@ from challenges.vinted.dataset import CATEGORIES
 from challenges.vinted.model import GarmentNet
 from challenges.vinted.sample import write_sample
 from challenges.vinted.train import (
+    HeldOut,
     Recipe,
     Stage,
     cross_validate,
@@ -46,10 +47,14 @@ def pretrained() -> GarmentNet:
     return GarmentNet(pretrained=False)
 
 
-def test_a_fold_is_predicted_by_a_network_that_has_not_seen_it(data, recipe, pretrained, tmp_path):
-    held_out = cross_validate(data, pretrained, recipe, tmp_path, folds=(1, 3))
-    rows = np.flatnonzero((data.sources == MARKET) & np.isin(data.folds, (1, 3)))
-    assert held_out.rows.tolist() == rows.tolist()
+@pytest.fixture(scope="module")
+def held_out(data, recipe, pretrained, tmp_path_factory) -> HeldOut:
+    return cross_validate(data, pretrained, recipe, tmp_path_factory.mktemp("folds"))
+
+
+def test_a_fold_is_predicted_by_a_network_that_has_not_seen_it(data, recipe, held_out):
+    assert held_out.rows.tolist() == np.flatnonzero(data.sources == MARKET).tolist()
+    rows = held_out.rows
     for fold in (1, 3):
         inside = data.folds[rows] == fold
         own = predict_logits(held_out.nets[fold], data.images[rows[inside]], recipe.input_size)
@@ -67,8 +72,7 @@ def test_the_photos_of_a_fold_do_not_change_its_network(data, recipe, pretrained
     assert all(torch.equal(a, b) for a, b in zip(*(n.state_dict().values() for n in nets), strict=True))
 
 
-def test_metrics_are_of_every_market_photo(data, recipe, pretrained, tmp_path):
-    held_out = cross_validate(data, pretrained, recipe, tmp_path)
+def test_metrics_are_of_every_market_photo(data, held_out):
     _, labels, folds, market = pooled(data, held_out)
     assert market.all()  # no patterns in this data
     assert len(labels.categories) == len(folds) == (data.sources == MARKET).sum()
