@@ -184,7 +184,7 @@ def operations(draw: st.DrawFn) -> Callable[[Codebook], Operation]:
             "code": code_answer(who, rows[0], {a, b} if book.themes else [], decided.version if decided else 0),
             "many": code_many(who, rows, add=[a], remove=[b]),
             "confirm": confirm(who, rows),
-            "adopt": adopt([(name, "", None), (name + "x", "", 0)], dict.fromkeys(rows, [0, 1]), who),
+            "adopt": adopt([(name, "", None), (name + "x", "", 0)], {row: [0, 1] for row in rows}, who),
         }[kind]
 
     return make
