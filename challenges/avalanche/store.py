@@ -253,6 +253,12 @@ class Store:
         with self.engine.connect() as connection:
             return connection.scalar(sa.select(RESULT.c.content).where(where))
 
+    def has_result(self, question: int, kind: str, fingerprint: str) -> bool:
+        """Whether `result` would find something."""
+        where = (RESULT.c.question_id == question) & (RESULT.c.kind == kind) & (RESULT.c.fingerprint == fingerprint)
+        with self.engine.connect() as connection:
+            return connection.scalar(sa.select(RESULT.c.kind).where(where)) is not None
+
 
 def open_store(url: str) -> Store:
     """Open the database at `url`, with its schema brought up to date.

@@ -1,0 +1,145 @@
+"""The script that Streamlit runs for everybody who looks: which question, which page."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from challenges.avalanche.codebook import Codebook
+from challenges.avalanche.database import database_url
+from challenges.avalanche.store import Project
+from challenges.avalanche.views import (
+    agreement,
+    answers,
+    client,
+    context,
+    discover,
+    history,
+    language,
+    projects,
+    queue,
+    themes,
+)
+from common.errors import UserError
+
+PAGES = {
+    "Project": [("Projects", projects.show, "folder_open")],
+    "Analyst": [
+        ("Find themes", discover.show, "travel_explore"),
+        ("Map", answers.show_map, "scatter_plot"),
+        ("Answers", answers.show_table, "table_rows"),
+        ("Queue", queue.show, "checklist"),
+        ("Themes", themes.show, "account_tree"),
+        ("Language", language.show, "text_compare"),
+        ("Together", language.show_pairs, "join_inner"),
+        ("Agreement", agreement.show, "handshake"),
+        ("History", history.show, "history"),
+    ],
+    "Client": [
+        ("Summary", client.show_summary, "summarize"),
+        ("Shares", client.show_shares, "bar_chart"),
+        ("Segments", client.show_segments, "groups"),
+        ("Quotes", client.show_quotes, "format_quote"),
+    ],
+}
+
+
+def main() -> None:
+    """One run of the script."""
+    st.set_page_config("Survey themes", layout="wide")
+    pages = {
+        group: [
+            st.Page(_page(function), title=title, icon=f":material/{icon}:", url_path=title.lower().replace(" ", "-"))
+            for title, function, icon in entries
+        ]
+        for group, entries in PAGES.items()
+    }
+    chosen = st.navigation(pages, expanded=True)
+    try:
+        store = context.the_store()
+    except UserError as error:
+        st.error(context.plain(str(error)))
+        st.stop()
+    with st.sidebar:
+        who = _remembered_text("Your name", "analyst")
+        all_projects = store.projects()
+        project = _choose_project(all_projects)
+        number = _choose_question(project) if project else None
+    if project is None or number is None:
+        here: context.Context | None = None
+    else:
+        question = context.get_question(database_url(), number)
+        here = context.Context(store, who, project, number, question, store.codebook(number))
+        with st.sidebar:
+            _counts(here.book, int(question.answers["usable"].sum()))
+    st.session_state["context"] = here
+    st.session_state["who"] = who
+    context.tell()
+    chosen.run()
+
+
+def _page(function: Callable[..., None]) -> Callable[[], None]:
+    def run() -> None:
+        here = st.session_state["context"]
+        if function is projects.show:
+            projects.show(context.the_store(), st.session_state["who"], here)
+        elif here is None:
+            st.info("There is no project yet: make one on the page Projects.")
+        else:
+            try:
+                function(here)
+            except UserError as error:
+                st.error(context.plain(str(error)))
+
+    run.__name__ = function.__name__ + function.__module__.rpartition(".")[2]
+    return run
+
+
+def _remembered_text(label: str, name: str) -> str:
+    """A text that stays in the address, so that a reload finds it and a link carries it."""
+    if name not in st.session_state:
+        st.session_state[name] = st.query_params.get(name, "")
+    typed = st.text_input(label, key=name, max_chars=40, placeholder="type it to code").strip()
+    if typed:
+        st.query_params[name] = typed
+    return typed
+
+
+def _choose_project(found: list[Project]) -> Project | None:
+    if not found:
+        return None
+    by_id = {project.id: project for project in found}
+    asked = st.session_state.get("project", _number(st.query_params.get("project")))
+    if asked not in by_id:
+        asked = found[0].id
+    st.session_state["project"] = asked
+    chosen = st.selectbox("Project", list(by_id), key="project", format_func=lambda i: by_id[i].name)
+    st.query_params["project"] = str(chosen)
+    return by_id[chosen]
+
+
+def _choose_question(project: Project) -> int | None:
+    texts = dict(project.questions)
+    if not texts:
+        return None
+    asked = st.session_state.get("question", _number(st.query_params.get("question")))
+    if asked not in texts:
+        asked = next(iter(texts))
+    st.session_state["question"] = asked
+    if len(texts) > 1:
+        asked = st.selectbox("Question", list(texts), key="question", format_func=lambda i: texts[i])
+    else:
+        st.text(texts[asked])
+    st.query_params["question"] = str(asked)
+    return asked
+
+
+def _counts(book: Codebook, n_usable: int) -> None:
+    by_persons = sum(1 for row in book.decisions if (last := book.present(row)) and last[0] != "machine")
+    st.progress(min(1.0, by_persons / max(n_usable, 1)), f"{by_persons:,} of {n_usable:,} answers coded by persons")
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+main()
