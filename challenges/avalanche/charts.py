@@ -103,7 +103,9 @@ def theme_tree(
     labels = [f"{escape(names[i])} ({sizes[i]:,})" for i in order]
     _finish(figure, 90 + 24 * n)
     figure.update_layout(showlegend=False)
-    figure.update_xaxes(title="how far apart", showgrid=False, range=[float(tree[:, 2].max()) * 1.05, 0])
+    figure.update_xaxes(
+        title="how far apart", showgrid=False, range=[float(tree[:, 2].max()) * 1.05, -0.02 * float(tree[:, 2].max())]
+    )
     figure.update_yaxes(tickvals=list(range(n)), ticktext=labels, side="right", showgrid=False)
     return figure
 
@@ -207,8 +209,8 @@ def distinguishing_terms(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: 
             marker={"color": colour, "symbol": symbol, "size": 9},
             error_x=_whiskers(rows["log_odds"], rows["low"], rows["high"], colour),
             hovertext=[
-                f"{escape(row.term)}<br>said {row.n_a:.0f} times in {escape(name_a)}<br>"
-                f"and {row.n_b:.0f} times in {escape(name_b)}<br>z = {row.z:.1f}, corrected {p_value(row.p)}"
+                f"{escape(row.term)}<br>{row.n_a:,.0f} answers in {escape(name_a)}<br>"
+                f"{row.n_b:,.0f} in {escape(name_b)}<br>z = {row.z:.1f}, corrected {p_value(row.p)}"
                 for row in rows.itertuples()
             ],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -224,7 +226,7 @@ def distinguishing_terms(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: 
 
 
 def all_terms(table: pd.DataFrame, shown: Sequence[str]) -> go.Figure:
-    """Every term by how often it is said and by how surely it tells the groups apart (Monroe et al., figure 5).
+    """Every term by answers that say it and by how surely it tells the groups apart (Monroe et al., figure 5).
 
     Args:
         table: of `language.compare`.
@@ -248,7 +250,7 @@ def all_terms(table: pd.DataFrame, shown: Sequence[str]) -> go.Figure:
     for z in (-1.96, 1.96):
         figure.add_hline(y=z, line={"color": QUIET, "width": 1, "dash": "dot"})
     _finish(figure, 560)
-    figure.update_xaxes(type="log", title="how often it is said")
+    figure.update_xaxes(type="log", title="answers that say it")
     figure.update_yaxes(title="z of the log-odds; beyond the dotted lines it is more than chance")
     figure.update_layout(showlegend=False)
     return figure
@@ -304,7 +306,7 @@ def _finish(figure: go.Figure, height: int) -> None:
         template="none",
         height=height,
         margin={"l": 8, "r": 8, "t": 28, "b": 44},
-        font={"size": 13, "color": "black"},
+        font={"size": 13, "color": "black", "family": "Source Sans, Arial, sans-serif"},
         hoverlabel={"align": "left", "bgcolor": "white", "font": {"color": "black"}},
         paper_bgcolor="white",
         plot_bgcolor="white",

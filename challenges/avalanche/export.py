@@ -5,6 +5,7 @@ No text of an answer or a theme becomes a formula: spreadsheets run what begins 
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -60,8 +61,11 @@ def code_table(question: Question, book: Codebook, with_machine: bool = True) ->
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
-    """UTF-8 with a mark of the encoding, which Excel needs to find it."""
-    return _map_text(table, safe_cell).to_csv(index=False).encode("utf-8-sig")
+    """UTF-8 with a mark of the encoding, which Excel needs to find it.
+
+    All text is in quotes: else the csv module lets a carriage return begin a row, and what follows it be a formula.
+    """
+    return _map_text(table, safe_cell).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode("utf-8-sig")
 
 
 def to_excel(sheets: Mapping[str, pd.DataFrame]) -> bytes:

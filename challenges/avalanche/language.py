@@ -17,7 +17,7 @@ PRIOR_TERMS: Final = 500.0
 """How many terms the prior weighs as much as: with fewer of its own, a group is thought to speak like all."""
 Z_95: Final = 1.959964
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-# A phrase has a word of content at each end. English only: in other languages the prior alone discounts the rest.
+# No phrase begins or ends with these. English only: in other languages the prior alone discounts such words.
 _HOLLOW: Final = frozenset(
     re.findall(
         r"\S+",
@@ -30,34 +30,32 @@ _HOLLOW: Final = frozenset(
 
 @dataclass(frozen=True)
 class TermCounts:
-    """How often each answer says each term: a sparse (N, V) matrix by rows."""
+    """Which answers say which terms: a sparse (N, V) matrix by rows."""
 
     terms: tuple[str, ...]  # V words and phrases of two words
-    indptr: NDArray[np.int64]  # (N + 1,) where each answer's entries begin
-    indices: NDArray[np.int64]  # (nonzero,) term of each entry
-    counts: NDArray[np.float64]  # (nonzero,)
+    indptr: NDArray[np.int64]  # (N + 1,) where each answer's terms begin
+    indices: NDArray[np.int64]  # the answers' terms, one answer's after the other's
 
     def total(self, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """(V,) how often the marked (N,) answers say each term."""
+        """(V,) how many of the marked (N,) answers say each term."""
         entries = np.repeat(rows, np.diff(self.indptr))
-        return np.bincount(self.indices[entries], self.counts[entries], minlength=len(self.terms))
+        return np.bincount(self.indices[entries], minlength=len(self.terms)).astype(np.float64)
 
 
 def count_terms(texts: Sequence[str], min_answers: int = 2) -> TermCounts:
-    """Count words and phrases of two words, in lower case.
+    """Find words and phrases of two words, in lower case; an answer says a term once, however often it repeats it.
 
     Args:
         texts: N answers.
-        min_answers: terms of fewer answers are left out; what one person says once tells nothing of a group.
+        min_answers: terms of fewer answers are left out; what one person says tells nothing of a group.
     """
-    counted = [Counter(_terms(text)) for text in texts]
-    n_answers = Counter(term for counts in counted for term in counts)
+    said = [dict.fromkeys(_terms(text)) for text in texts]
+    n_answers = Counter(term for terms in said for term in terms)
     terms = sorted(term for term, n in n_answers.items() if n >= min_answers)
     number = {term: i for i, term in enumerate(terms)}
-    kept = [[(number[term], n) for term, n in counts.items() if term in number] for counts in counted]
-    entries = np.array([entry for row in kept for entry in row], dtype=np.int64).reshape(-1, 2)
+    kept = [[number[term] for term in of_answer if term in number] for of_answer in said]
     indptr = np.concatenate([[0], np.cumsum([len(row) for row in kept], dtype=np.int64)])
-    return TermCounts(tuple(terms), indptr.astype(np.int64), entries[:, 0], entries[:, 1].astype(np.float64))
+    return TermCounts(tuple(terms), indptr.astype(np.int64), np.array([i for row in kept for i in row], dtype=np.int64))
 
 
 def log_odds(
@@ -91,7 +89,7 @@ def compare(counts: TermCounts, rows_a: NDArray[np.bool_], rows_b: NDArray[np.bo
 
     Returns:
         One row for each term that A or B says, the most telling of A first: term, log_odds, low and high (95 %),
-        z, n_a and n_b (how often it is said), p (two-sided, adjusted after Benjamini and Hochberg).
+        z, n_a and n_b (answers that say it), p (two-sided, adjusted after Benjamini and Hochberg).
     """
     from scipy.stats import false_discovery_control, norm
 
@@ -115,7 +113,7 @@ def compare(counts: TermCounts, rows_a: NDArray[np.bool_], rows_b: NDArray[np.bo
 def telling(table: pd.DataFrame, n: int, against: bool = False) -> pd.DataFrame:
     """The first `n` terms of `compare` for A (or against A), each said once: 'price rise' stands for 'price', 'rise'.
 
-    A word gives way to a phrase where at least half of its uses are in that phrase.
+    A word gives way to a phrase where at least half of its uses are in that phrase. Words like 'the' are left out.
 
     Args:
         table: of `compare`.
@@ -133,6 +131,8 @@ def telling(table: pd.DataFrame, n: int, against: bool = False) -> pd.DataFrame:
         if len(kept) == n:
             break
         words = set(term.split())
+        if term in _HOLLOW:
+            continue
         if in_phrases.get(term, 0) < uses[term] / 2 and all(words.isdisjoint(other.split()) for other in kept):
             kept.append(term)
     return ordered[ordered["term"].isin(kept)]

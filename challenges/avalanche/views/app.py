@@ -21,39 +21,40 @@ from challenges.avalanche.views import (
 )
 from common.errors import UserError
 
+# Without icons: for a page's icon in its tab, browsers would ask a server outside.
 PAGES = {
-    "Project": [("Projects", projects.show, "folder_open")],
+    "Project": [("Projects", projects.show)],
     "Analyst": [
-        ("Find themes", discover.show, "travel_explore"),
-        ("Map", answers.show_map, "scatter_plot"),
-        ("Answers", answers.show_table, "table_rows"),
-        ("Queue", queue.show, "checklist"),
-        ("Themes", themes.show, "account_tree"),
-        ("Language", language.show, "text_compare"),
-        ("Together", language.show_pairs, "join_inner"),
-        ("Agreement", agreement.show, "handshake"),
-        ("History", history.show, "history"),
+        ("Find themes", discover.show),
+        ("Map", answers.show_map),
+        ("Answers", answers.show_table),
+        ("Queue", queue.show),
+        ("Themes", themes.show),
+        ("Language", language.show),
+        ("Together", language.show_pairs),
+        ("Agreement", agreement.show),
+        ("History", history.show),
     ],
     "Client": [
-        ("Summary", client.show_summary, "summarize"),
-        ("Shares", client.show_shares, "bar_chart"),
-        ("Segments", client.show_segments, "groups"),
-        ("Quotes", client.show_quotes, "format_quote"),
+        ("Summary", client.show_summary),
+        ("Shares", client.show_shares),
+        ("Segments", client.show_segments),
+        ("Quotes", client.show_quotes),
     ],
 }
 
 
 def main() -> None:
     """One run of the script."""
-    st.set_page_config("Survey themes", layout="wide")
     pages = {
         group: [
-            st.Page(_page(function), title=title, icon=f":material/{icon}:", url_path=title.lower().replace(" ", "-"))
-            for title, function, icon in entries
+            st.Page(_page(function), title=title, url_path=title.lower().replace(" ", "-"))
+            for title, function in entries
         ]
         for group, entries in PAGES.items()
     }
     chosen = st.navigation(pages, expanded=True)
+    st.set_page_config(f"{chosen.title} - survey themes", layout="wide")
     try:
         store = context.the_store()
     except UserError as error:

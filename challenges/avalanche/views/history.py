@@ -38,7 +38,8 @@ def show(here: Context) -> None:
     shown = [event for event in events if who is None or event.who == who]
     st.caption("Every step stays. To undo one is a step of its own, and can be undone too. Tick the step to undo.")
     picked = st.dataframe(
-        history_table(shown), hide_index=True, on_select="rerun", selection_mode="single-row", height=520,
+        history_table(shown), hide_index=True, on_select="rerun", selection_mode="single-row",
+        height=min(520, 60 + 35 * len(shown)),
         key=here.key("history"),
     )  # fmt: skip
     rows = picked["selection"]["rows"]  # type: ignore[index]

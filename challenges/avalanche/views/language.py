@@ -75,7 +75,7 @@ def show_pairs(here: Context) -> None:
     pairs = co_occurrence(counted[:, order], names)
     st.caption(
         "Numbers are answers that have both; colour says how many times more (blue) or less (orange) than by chance; "
-        "* is more than chance, corrected for the number of pairs."
+        "* is not chance, corrected for the number of pairs."
     )
     st.plotly_chart(pair_heatmap(pairs, names), theme=None, key=here.key("pairs"))
     shown = pairs[pairs["both"] > 0].assign(p_adjusted=[p_value(p) for p in pairs[pairs["both"] > 0]["p_adjusted"]])
