@@ -48,3 +48,12 @@ def why_unusable(answer: str) -> str:
     if not letters:
         return "only signs"
     return "says nothing" if letters in _SAYS_NOTHING else ""
+
+
+def plain_markdown(text: str) -> str:
+    r"""A text of somebody else's for a page of Markdown: no mark-up of it works, neither Markdown's nor HTML's.
+
+    >>> plain_markdown("<b>*x*</b>")
+    '\\<b\\>\\*x\\*\\</b\\>'
+    """
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~$&^=-])", r"\\\1", " ".join(text.split()))

@@ -17,7 +17,9 @@ PRIOR: Final = 10.0
 """Clauses that the prior weighs as much as: a phrase that one clause has by chance does not distinguish."""
 LONGER: Final = 0.35
 """Each further word adds this share to a phrase's score: 'price increase' says more than 'price'."""
-WIDEN: Final = 0.08
+LONE_WORD: Final = 0.25
+"""A word alone tells of a theme only if it is in this share of its clauses."""
+WIDEN: Final = 0.1
 """A phrase stands for its word if it is in this share of the word's clauses."""
 MAX_LABEL: Final = 60
 """Characters."""
@@ -29,12 +31,12 @@ VARIETY: Final = 0.4
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 # English words that no phrase begins or ends with. Elsewhere the log-odds alone discount them.
-_HOLLOW: Final = frozenset((
+_HOLLOW: Final = frozenset(_WORD.findall(
     "a an the and or but of to in on at by for with from as is are was were be been am i i'm i'll i've it it's its "
     "this that these those my me we our us you your you're he she they them their his her do did does have has had "
     "will would can could should so just if than then there when what which who how all any some very really about "
     "because also please thanks thank get got let into out up"
-).split())  # fmt: skip
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def word_themes(clauses: Sequence[str], themes: NDArray[np.int64], n_themes: int
             key: _z(len(mine), len(in_clauses[key]), int(by_theme[theme]), len(clauses)) * (1 + LONGER * (len(key) - 1))
             for key, mine in own.items()
         }
-        chosen = dict.fromkeys(_widen(key, own) for key in _cover(own, z, n_phrases=4))
+        telling = {key: s for key, s in z.items() if len(key) > 1 or len(own[key]) >= LONE_WORD * by_theme[theme]}
+        chosen = dict.fromkeys(_widen(key, own) for key in _cover(own, telling or z, n_phrases=4))
         phrases = tuple((spellings[key].most_common(1)[0][0], len(own[key])) for key in chosen)
         wordings.append(Wording(_label(phrases, int(by_theme[theme])), phrases))
     return _tell_apart(wordings)

@@ -1,4 +1,4 @@
-"""From a question's answers to its themes: group, sort every clause, name, quote, lay out. Each step can be replaced."""
+"""From answers to themes: group, sort every clause, name, quote, lay out; each step can be replaced."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ def discover(
     on_progress: Callable[[int], None] | None = None,
     embedder: Embedder | None = None,
     cluster: Clusterer = consensus,
+    with_map: bool = True,
 ) -> Discovery:
     """Find the themes of the answers; what analysts coded is not looked at.
 
@@ -84,6 +85,7 @@ def discover(
         on_progress: called with the number of texts that have been encoded since the last call.
         embedder: texts -> vectors; None: the shipped encoder.
         cluster: groups texts and says what belongs nowhere.
+        with_map: whether to lay the answers out, which takes about as long as the rest; else positions are nan.
     """
     encode = embedder or (lambda texts: embed(texts, on_progress=on_progress))
     answers = question.answers
@@ -95,7 +97,8 @@ def discover(
     used = encode(texts) if vectors is None else np.asarray(vectors, np.float32)[rows]  # (U, D)
     sampled, grouping = _group(texts, seed, encode, cluster)
     grouping = _drop_loose(grouping, used[sampled])
-    positions[rows] = lay_out(used, sampled, seed)
+    if with_map:
+        positions[rows] = lay_out(used, sampled, seed)
     assigned = _assign(texts, used, sampled, grouping, encode)
     counts = assigned.groupby("theme_id")["row"].nunique()
     order = counts.sort_values(ascending=False, kind="stable").index.to_numpy(dtype=np.int64)  # new id -> old
@@ -105,9 +108,7 @@ def discover(
     return Discovery(assigned, themes, theme_tree(grouping.closeness[np.ix_(order, order)]), positions)
 
 
-def _group(
-    texts: Sequence[str], seed: int, encode: Embedder, cluster: Clusterer
-) -> tuple[NDArray[np.int64], Grouping]:
+def _group(texts: Sequence[str], seed: int, encode: Embedder, cluster: Clusterer) -> tuple[NDArray[np.int64], Grouping]:
     """Group the distinct texts, or a sample of them: (M,) the first position of each, and their themes."""
     forms = pd.Series(texts).map(plain_form)
     first = forms.drop_duplicates().index.to_numpy(dtype=np.int64)
@@ -239,7 +240,9 @@ def _themes(
         members = own["row"].to_numpy()
         whole = own["clause"].to_numpy() == np.array([texts[i] for i in members], dtype=object)
         pool = members[whole] if whole.sum() >= MIN_QUOTABLE else members  # rather answers that are about it alone
-        strength = own["probability"].to_numpy()[whole] if whole.sum() >= MIN_QUOTABLE else own["probability"].to_numpy()
+        strength = (
+            own["probability"].to_numpy()[whole] if whole.sum() >= MIN_QUOTABLE else own["probability"].to_numpy()
+        )
         quotes = choose_quotes([texts[i] for i in pool], vectors[pool], strength)
         themes.append(
             FoundTheme(

@@ -43,9 +43,8 @@ class Grouping:
 class Clusterer(Protocol):
     """What finds themes; any other way to do it can take the place of `consensus`."""
 
-    def __call__(
-        self, texts: Sequence[str], counts: NDArray[np.int64], seed: int, embedder: Embedder
-    ) -> Grouping: ...
+    def __call__(self, texts: Sequence[str], counts: NDArray[np.int64], seed: int, embedder: Embedder) -> Grouping:
+        """Group N distinct texts, each of which stands for (N,) `counts` answers."""
 
 
 def plain_form(answer: str) -> str:
@@ -120,9 +119,7 @@ def _smooth(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9), dtype=np.float32)
 
 
-def _as_grouping(
-    groups: NDArray[np.int64], counts: NDArray[np.int64], together: NDArray[np.floating]
-) -> Grouping:
+def _as_grouping(groups: NDArray[np.int64], counts: NDArray[np.int64], together: NDArray[np.floating]) -> Grouping:
     """Keep the groups that are themes; the others belong nowhere."""
     kept = np.flatnonzero(np.bincount(groups, weights=counts) >= MIN_ANSWERS)
     number = np.full(int(groups.max(initial=-1)) + 1, -1)
