@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from challenges.avalanche.findings import p_value, percent
+from challenges.avalanche.findings import p_value, percent, records
 from common.plots import GRID, PALETTE, QUIET
 
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star")
@@ -132,16 +132,16 @@ def share_bars(shares: pd.DataFrame) -> go.Figure:
         orientation="h",
         marker={"color": PALETTE[0], "opacity": 0.85},
         error_x=_whiskers(turned["share"], turned["low"], turned["high"]),
-        text=[f"  {percent(row.share)}" for row in turned.itertuples()],
+        text=[f"  {percent(row.share)}" for row in records(turned)],
         textposition="none",
         hovertext=[
             f"{escape(row.theme)}<br>{row.count:,} of {row.n:,}: {percent(row.share)} "
             f"({percent(row.low)} to {percent(row.high)})"
-            for row in turned.itertuples()
+            for row in records(turned)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    labels = [f"{escape(row.theme)}  <b>{percent(row.share)}</b>" for row in turned.itertuples()]
+    labels = [f"{escape(row.theme)}  <b>{percent(row.share)}</b>" for row in records(turned)]
     _finish(figure, 90 + 30 * len(turned))
     figure.update_xaxes(tickformat=".0%", rangemode="tozero", title="share of coded answers, with 95 % interval")
     figure.update_yaxes(tickvals=list(range(len(turned))), ticktext=labels, showgrid=False)
@@ -174,7 +174,7 @@ def segment_dots(shares: pd.DataFrame, tests: pd.DataFrame, order: Sequence[str]
             hovertext=[
                 f"{escape(theme)}, {escape(str(segment), 30)}<br>{row.count:,} of {row.n:,}: {percent(row.share)} "
                 f"({percent(row.low)} to {percent(row.high)})<br>{p_value(of.at[theme, 'p_adjusted'])} (corrected)"
-                for theme, row in zip(order, rows.itertuples(), strict=True)
+                for theme, row in zip(order, records(rows), strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -211,7 +211,7 @@ def distinguishing_terms(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: 
             hovertext=[
                 f"{escape(row.term)}<br>{row.n_a:,.0f} answers in {escape(name_a)}<br>"
                 f"{row.n_b:,.0f} in {escape(name_b)}<br>z = {row.z:.1f}, corrected {p_value(row.p)}"
-                for row in rows.itertuples()
+                for row in records(rows)
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
@@ -241,10 +241,10 @@ def all_terms(table: pd.DataFrame, shown: Sequence[str]) -> go.Figure:
         y=table["z"],
         mode="markers",
         marker={"color": colours, "size": np.clip(4 + 2 * np.abs(table["z"]), 4, 18), "opacity": 0.7},
-        hovertext=[f"{escape(row.term)}<br>z = {row.z:.1f}" for row in table.itertuples()],
+        hovertext=[f"{escape(row.term)}<br>z = {row.z:.1f}" for row in records(table)],
         hovertemplate="%{hovertext}<extra></extra>",
     )
-    for row in table[table["term"].isin(list(shown))].itertuples():
+    for row in records(table[table["term"].isin(list(shown))]):
         x = float(np.log10(row.n_a + row.n_b))
         figure.add_annotation(x=x, y=row.z, text=escape(row.term), showarrow=False, xanchor="left", xshift=7)
     for z in (-1.96, 1.96):
@@ -267,7 +267,7 @@ def pair_heatmap(pairs: pd.DataFrame, order: Sequence[str]) -> go.Figure:
     counts = np.full((len(order), len(order)), "", dtype=object)
     colour = np.full((len(order), len(order)), np.nan)
     hover = np.full((len(order), len(order)), "", dtype=object)
-    for row in pairs.itertuples():
+    for row in records(pairs):
         if row.a not in place or row.b not in place:
             continue
         i, j = max(place[row.a], place[row.b]), min(place[row.a], place[row.b])

@@ -14,7 +14,7 @@ import pandas as pd
 
 from challenges.avalanche.codebook import Codebook
 from challenges.avalanche.dataset import Question
-from challenges.avalanche.findings import Findings, p_value, percent, sentences
+from challenges.avalanche.findings import Findings, p_value, percent, records, sentences
 from common.plots import PALETTE
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def slides(findings: Findings, responses: Sequence[str], compared: Compared) -> 
     for column, (shares, tests) in compared.items():
         if tests["differs"].any():
             _segment_slide(deck, column, shares, tests, top["theme"].tolist())
-    for theme, row in list(zip(findings.themes, top.itertuples(), strict=False))[:6]:
+    for theme, row in list(zip(findings.themes, records(top), strict=False))[:6]:
         quotes = [f"\u201c{responses[i]}\u201d" for i in findings.quotes[theme]]
         if quotes:
             slide = _slide(deck, str(row.theme))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -95,14 +95,14 @@ def sentences(findings: Findings, tests: Mapping[str, tuple[pd.DataFrame, pd.Dat
         tests: of each column of the survey what `compare_by` gives.
     """
     said = []
-    for row in findings.shares.head(3).itertuples():
+    for row in records(findings.shares.head(3)):
         if row.count:
             interval = f"{percent(row.low)} to {percent(row.high)}"
             said.append(f"{percent(row.share)} ({interval}) of {row.n:,} coded answers speak of {row.theme}.")
     differing = [
         (test.p_adjusted, column, test.theme)
         for column, (_, table) in tests.items()
-        for test in table[table["differs"]].itertuples()
+        for test in records(table[table["differs"]])
     ]
     for p, column, theme in sorted(differing)[:3]:
         shares = tests[column][0]
@@ -113,6 +113,11 @@ def sentences(findings: Findings, tests: Mapping[str, tuple[pd.DataFrame, pd.Dat
             f"{percent(least['share'])} in {least['segment']} (corrected {p_value(p)})."
         )
     return said
+
+
+def records(table: pd.DataFrame) -> Iterable[Any]:
+    """Rows of a table as named tuples of what its columns hold, which a type checker cannot know."""
+    return table.itertuples()
 
 
 def percent(share: float) -> str:

@@ -41,7 +41,7 @@ def cut(found: Discovery, n_themes: int, n_usable: int) -> Level:
     """
     groups = at_level(found, n_themes)
     of = found.assignments.assign(group=groups[found.assignments["theme_id"].to_numpy()])
-    counts = of.groupby("group")["row"].nunique().reindex(range(groups.max() + 1), fill_value=0).to_numpy()
+    counts = of.groupby("group")["row"].nunique().reindex(range(groups.max() + 1), fill_value=0).to_numpy(np.int64)
     order = np.argsort(-counts, kind="stable")
     rank = np.argsort(order)
     groups, counts = rank[groups], counts[order]

@@ -54,7 +54,7 @@ def vectors(
     key = answers_key(question)
     kept = store.result(number, "vectors", key)
     if kept is not None:
-        return np.load(io.BytesIO(kept), allow_pickle=False).astype(np.float32)
+        return np.asarray(np.load(io.BytesIO(kept), allow_pickle=False), dtype=np.float32)
     made = embed(question.answers["response"].tolist(), on_progress=on_progress)
     out = io.BytesIO()
     np.save(out, made.astype(np.float16))  # half the bytes; the third digit of a cosine stays

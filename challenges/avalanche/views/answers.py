@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,7 @@ from numpy.typing import NDArray
 from challenges.avalanche.charts import answer_map
 from challenges.avalanche.codebook import MACHINE
 from challenges.avalanche.operations import add_theme, code_many, confirm
-from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, may_edit
-from common.errors import UserError
+from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, may_edit, report
 
 UNCODED, BY_MACHINE, DISAGREED = "(no decision)", "(only the machine's)", "(persons disagree)"
 
@@ -150,42 +150,33 @@ def _bulk(here: Context, rows: Sequence[int], name: str) -> None:
         apply = buttons[0].form_submit_button("Code them", type="primary")
         confirmed = buttons[1].form_submit_button("Confirm their themes")
         none = buttons[2].form_submit_button("No theme fits")
-    done = False
-    if apply and (add or remove or new.strip()):
-        done = _code(here, rows, add, remove, new)
-    elif confirmed:
-        done = act(here, f"confirmed {len(rows):,} answers", confirm(here.who, rows))
-    elif none:
-        everything = code_many(here.who, rows, remove=themes)
-        done = act(here, f"no theme fits {len(rows):,} answers", everything)
-    elif apply:
+    if apply and not (add or remove or new.strip()):
         st.error("Choose a theme to add or to take away.")
         return
-    if done or apply or confirmed or none:
+    if apply:
+        report(lambda: _code(here, rows, add, remove, " ".join(new.split())), f"coded {len(rows):,} answers")
+    elif confirmed:
+        act(here, f"confirmed {len(rows):,} answers", confirm(here.who, rows))
+    elif none:
+        act(here, f"no theme fits {len(rows):,} answers", code_many(here.who, rows, remove=themes))
+    if apply or confirmed or none:
         st.rerun()
 
 
-def _code(here: Context, rows: Sequence[int], add: list[int], remove: list[int], new: str) -> bool:
-    if new.strip():
-        try:
-            here.store.apply(here.number, here.who, f"added the theme {new.strip()}", add_theme(new))
-        except UserError as error:
-            st.session_state["told"] = ("error", str(error))
-            return False
+def _code(here: Context, rows: Sequence[int], add: list[int], remove: list[int], new: str) -> None:
+    book = here.book
+    if new:
+        here.store.apply(here.number, here.who, f"added the theme {new}", add_theme(new))
         book = here.store.codebook(here.number)
-        made = book.find(" ".join(new.split()))
-        add = [*add, *([made] if made is not None else [])]
-        names = [book.themes[t].name for t in add if t in book.themes]
-    else:
-        names = [here.book.themes[t].name for t in add]
-    gone = [f"not {here.book.themes[t].name}" for t in remove]
-    what = f"coded {len(rows):,} answers as {', '.join([*names, *gone])}"
-    return act(here, what, code_many(here.who, rows, add, remove))
+        add = [*add, *(theme for theme in book.themes if book.themes[theme].name == new)]
+    names = [book.themes[t].name for t in add if t in book.themes] + [f"not {here.book.themes[t].name}" for t in remove]
+    what = f"coded {len(rows):,} answers as {', '.join(names)}"
+    here.store.apply(here.number, here.who, what, code_many(here.who, rows, add, remove))
 
 
 def _read_only(here: Context, rows: Sequence[int]) -> None:
     st.dataframe(_table(here, np.array(rows, dtype=np.int64)), hide_index=True, height=300)
 
 
-def _row(customdata: object) -> int:
-    return int(customdata[0] if isinstance(customdata, (list, tuple)) else customdata)  # type: ignore[call-overload, no-any-return]
+def _row(customdata: Any) -> int:
+    return int(customdata[0] if isinstance(customdata, (list, tuple)) else customdata)

@@ -1,6 +1,7 @@
 """The script that Streamlit runs for everybody who looks: which question, which page."""
 
 from collections.abc import Callable
+from typing import Final
 
 import streamlit as st
 
@@ -22,7 +23,7 @@ from challenges.avalanche.views import (
 from common.errors import UserError
 
 # Without icons: for a page's icon in its tab, browsers would ask a server outside.
-PAGES = {
+PAGES: Final[dict[str, list[tuple[str, Callable[..., None]]]]] = {
     "Project": [("Projects", projects.show)],
     "Analyst": [
         ("Find themes", discover.show),
@@ -127,11 +128,11 @@ def _choose_question(project: Project) -> int | None:
         asked = next(iter(texts))
     st.session_state["question"] = asked
     if len(texts) > 1:
-        asked = st.selectbox("Question", list(texts), key="question", format_func=lambda i: texts[i])
+        asked = int(st.selectbox("Question", list(texts), key="question", format_func=lambda i: texts[i]))
     else:
         st.text(texts[asked])
     st.query_params["question"] = str(asked)
-    return asked
+    return int(asked)
 
 
 def _counts(book: Codebook, n_usable: int) -> None:

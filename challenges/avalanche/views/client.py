@@ -8,7 +8,7 @@ import streamlit as st
 from challenges.avalanche.charts import segment_dots, share_bars
 from challenges.avalanche.database import database_url
 from challenges.avalanche.export import code_table, slides, to_csv, workbook
-from challenges.avalanche.findings import Findings, compare_by, percent, sentences
+from challenges.avalanche.findings import Findings, compare_by, percent, records, sentences
 from challenges.avalanche.views.context import Context, get_findings, get_question, plain
 from challenges.avalanche.views.history import history_table
 
@@ -71,7 +71,7 @@ def show_summary(here: Context) -> None:
     left, right = st.columns([3, 2])
     left.plotly_chart(share_bars(findings.shares.head(8)), theme=None, key=here.key("summary-bars"))
     with right:
-        for theme, row in list(zip(findings.themes, findings.shares.itertuples(), strict=True))[:4]:
+        for theme, row in list(zip(findings.themes, records(findings.shares), strict=True))[:4]:
             if findings.quotes[theme]:
                 st.markdown(f"**{plain(str(row.theme))}**")
                 _quote(here, findings.quotes[theme][0])
@@ -151,7 +151,7 @@ def show_quotes(here: Context) -> None:
     findings = _head(here, "In their words")
     if findings is None:
         return
-    for theme, row in zip(findings.themes, findings.shares.itertuples(), strict=True):
+    for theme, row in zip(findings.themes, records(findings.shares), strict=True):
         if not findings.quotes[theme]:
             continue
         st.markdown(f"**{plain(str(row.theme))}** \u00b7 {percent(row.share)} of coded answers")

@@ -137,20 +137,19 @@ def get_findings(context: Context, with_machine: bool, depth: int | None) -> Fin
     return _findings(url, context.number, context.book.version, with_machine, depth, context.project.name, context.book)
 
 
-def act(context: Context, what: str, operation: Operation) -> bool:
+def act(context: Context, what: str, operation: Operation) -> None:
     """Do something to the codebook, and say how it went; as a button's callback it gets what its user saw."""
-    return report(lambda: context.store.apply(context.number, context.who, what, operation), what)
+    report(lambda: context.store.apply(context.number, context.who, what, operation), what)
 
 
-def report(do: Callable[[], Any], what: str) -> bool:
+def report(do: Callable[[], Any], what: str) -> None:
     """Do something; a user's mistake is said in place of a failure."""
     try:
         do()
     except UserError as error:
         st.session_state["told"] = ("error", str(error))
-        return False
-    st.session_state["told"] = ("done", what[:1].upper() + what[1:])
-    return True
+    else:
+        st.session_state["told"] = ("done", what[:1].upper() + what[1:])
 
 
 def tell() -> None:

@@ -29,11 +29,15 @@ def show(here: Context) -> None:
             "All answers are read and sorted by what they say. Nobody says beforehand how many themes there are."
         )
         st.button(
-            "Find themes", type="primary", on_click=results.start_discovery,
-            args=(here.store, here.number, here.question), icon=":material/travel_explore:",
+            "Find themes", type="primary", on_click=_start,
+            args=(here,), icon=":material/travel_explore:",
         )  # fmt: skip
     else:
         _choose(here, found)
+
+
+def _start(here: Context) -> None:
+    results.start_discovery(here.store, here.number, here.question)
 
 
 @st.fragment(run_every=1.0)

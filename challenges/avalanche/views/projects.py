@@ -62,7 +62,8 @@ def _import(store: Store, who: str, file: str, content: bytes, name: str, column
             path.write_bytes(content)
             made.append(store.add_project(load(path, columns), name or path.stem, who or "somebody"))
 
-    if report(do, "project made"):
+    report(do, "project made")
+    if made:
         st.query_params["project"] = str(made[0])
         st.session_state.pop("project", None)  # the address says which
     st.rerun()

@@ -54,7 +54,7 @@ def show(here: Context) -> None:
         return
     st.caption(
         f"{len(waiting):,} answers wait, the most useful to decide first. Keys: 1 to {N_KEYS} choose themes, "
-        "Enter saves, 0 says that no theme fits, S skips."
+        "S saves, 0 says that no theme fits, X skips."
     )
     _ask(here, waiting[0], suggested, skipped)
 
@@ -94,7 +94,7 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
         seen = own.version if own else 0
         names = ", ".join(here.book.themes[t].name for t in ranked if t in chosen)
         st.button(
-            "Save and next", type="primary", shortcut="Enter", on_click=act, disabled=not chosen, width="stretch",
+            "Save and next", type="primary", shortcut="s", on_click=act, disabled=not chosen, width="stretch",
             args=(here, f"coded answer {row + 1} as {names}", code_answer(here.who, row, set(chosen), seen)),
         )  # fmt: skip
         nothing = code_answer(here.who, row, [], seen)
@@ -102,7 +102,7 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
             "No theme fits", shortcut="0", on_click=act, args=(here, f"no theme fits answer {row + 1}", nothing),
             width="stretch",
         )  # fmt: skip
-        st.button("Skip", shortcut="s", on_click=skipped.add, args=(row,), width="stretch")
+        st.button("Skip", shortcut="x", on_click=skipped.add, args=(row,), width="stretch")
         with st.form(here.key("new-theme"), clear_on_submit=True, border=False):
             st.text_input("New theme for this answer", key=here.key("new-name"), max_chars=200)
             st.form_submit_button("Add and choose", on_click=_add, args=(here, chosen))
@@ -135,12 +135,10 @@ def _toggle(chosen: set[int], theme: int) -> None:
 def _add(here: Context, chosen: set[int]) -> None:
     name = " ".join(st.session_state[here.key("new-name")].split())
     add = add_theme(name)
-    if report(
-        lambda: here.store.apply(here.number, here.who, f"added the theme {name}", add), f"added the theme {name}"
-    ):
-        made = here.store.codebook(here.number).find(name)
-        if made is not None:
-            chosen.add(made)
+    report(lambda: here.store.apply(here.number, here.who, f"added the theme {name}", add), f"added the theme {name}")
+    made = here.store.codebook(here.number).find(name)  # or one of that name that there was
+    if made is not None:
+        chosen.add(made)
 
 
 def _short(text: str, length: int = 90) -> str:
