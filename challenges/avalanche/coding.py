@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.avalanche.model import plain_form
+from challenges.avalanche.model import fit_k_means, plain_form
 
 N_VARIED: Final = 40
 """So many answers are asked about for their variety, before doubt has a say: without examples it is guessing."""
@@ -191,15 +191,13 @@ def _representatives(
     vectors: NDArray[np.float32], rows: NDArray[np.int64], repeated: NDArray[np.bool_], rng: np.random.Generator
 ) -> list[int]:
     """The middle of each cluster, of `N_VARIED`, in which no answer is coded; of large clusters first."""
-    from sklearn.cluster import KMeans
-
     new = np.flatnonzero(~repeated)
     new = new[~np.isin(new, rows)]
     pool = np.concatenate([rows, new if len(new) <= POOL else rng.choice(new, POOL, replace=False)])
     n_clusters = min(N_VARIED, len(pool))
     if n_clusters < 2:
         return [int(row) for row in new]
-    fitted = KMeans(n_clusters, n_init=2, random_state=int(rng.integers(1 << 31))).fit(vectors[pool])
+    fitted = fit_k_means(vectors[pool], n_clusters, int(rng.integers(1 << 31)))
     covered = set(fitted.labels_[: len(rows)].tolist())
     found = []
     for cluster in np.argsort(-np.bincount(fitted.labels_, minlength=n_clusters), kind="stable").tolist():

@@ -26,7 +26,7 @@ MAX_LABEL: Final = 60
 N_QUOTES: Final = 5
 QUOTE_LENGTH: Final = (15, 200)
 """Characters: other answers are quoted only where there are not enough of these."""
-VARIETY: Final = 0.4
+VARIETY: Final = 0.7
 """How much a quote's likeness to one chosen before weighs against its likeness to the theme."""
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
@@ -132,7 +132,7 @@ def _widen(key: tuple[str, ...], own: dict[tuple[str, ...], set[int]]) -> tuple[
         return key
     enough = max(2, WIDEN * len(own[key]))
     wider = [phrase for phrase in own if len(phrase) > 1 and key[0] in phrase and len(own[phrase]) >= enough]
-    return max(wider, key=lambda phrase: (len(own[phrase]), -len(phrase), phrase), default=key)
+    return max(wider, key=lambda phrase: (len(own[phrase]), len(phrase), phrase), default=key)
 
 
 def _label(phrases: Sequence[tuple[str, int]], n_clauses: int) -> str:

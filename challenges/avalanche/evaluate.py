@@ -21,10 +21,10 @@ from common.metrics.calibration import expected_calibration_error
 
 MIN_CODED: Final = 60
 """Answers with exactly one theme that a question must have to be evaluated."""
-SIZES: Final = (20, 40, 60, 80, 100, 120, 160, 200)
+SIZES: Final = (20, 40, 60, 80, 100, 120, 160)
 """Answers coded, at which the machine is measured on the rest."""
 HEADLINE_SIZE: Final = 120
-STEP: Final = 10
+STEP: Final = 20
 """Answers that are coded before the machine learns anew and asks again."""
 
 
@@ -180,14 +180,14 @@ def learning_curves(question: Question, vectors: NDArray[np.float32], n_seeds: i
         for seed in range(n_seeds):
             codes: dict[int, frozenset[str]] = {}
             curve = []
+            learned = suggest(vectors, texts, codes, seed)
             while len(codes) < sizes[-1]:
-                found = suggest(vectors, texts, codes, seed)
-                codes |= {row: truth[row] for row in found.order[:STEP].tolist()}
+                codes |= {row: truth[row] for row in learned.order[:STEP].tolist()}
+                learned = suggest(vectors, texts, codes, seed)
                 if len(codes) in sizes:
-                    learned = suggest(vectors, texts, codes, seed)
                     curve.append(micro_f1(learned, truth, set(codes)))
-                    if len(codes) == min(HEADLINE_SIZE, sizes[-1]):
-                        errors.append(_calibration_error(learned, truth, set(codes)))
+                if len(codes) == min(HEADLINE_SIZE, sizes[-1]):
+                    errors.append(_calibration_error(learned, truth, set(codes)))
             curves["asked"].append(curve)
             advance()
             shuffled = np.random.default_rng(seed).permutation(len(texts)).tolist()

@@ -8,14 +8,18 @@ Fred and Jain, Combining Multiple Clusterings Using Evidence Accumulation (IEEE 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from challenges.avalanche.embedding import Embedder
+
+if TYPE_CHECKING:
+    from sklearn.cluster import KMeans
 
 PHRASINGS: Final = ("{}", "{}.", "i said: {}", '"{}"', "{}, {}")
 """An answer's vector is blurred by its form; what two answers share in all of these is what they say."""
@@ -97,8 +101,6 @@ def at_level(tree: NDArray[np.float64], n_groups: int) -> NDArray[np.int64]:
 
 def _cluster_often(views: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> NDArray[np.int64]:
     """(M, N): each clustering has a view, half of its dimensions, a number of clusters and a seed of its own."""
-    from sklearn.cluster import KMeans
-
     n_texts, n_dimensions = views[0].shape
     low = min(max(2, round(N_CLUSTERS[0] * n_texts**0.5)), n_texts)
     high = min(max(low + 1, round(N_CLUSTERS[1] * n_texts**0.5)), n_texts)
@@ -107,8 +109,18 @@ def _cluster_often(views: Sequence[NDArray[np.float32]], rng: np.random.Generato
         view = views[int(rng.integers(len(views)))]
         some = rng.random(n_dimensions) < SHARE_OF_DIMENSIONS
         n_clusters, start = int(rng.integers(low, high + 1)), int(rng.integers(1 << 31))
-        labels[:] = KMeans(n_clusters, n_init=1, max_iter=30, random_state=start).fit_predict(view[:, some])
+        labels[:] = fit_k_means(view[:, some], n_clusters, start).labels_
     return clusterings
+
+
+def fit_k_means(vectors: NDArray[np.float32], n_clusters: int, seed: int) -> KMeans:
+    """One start of k-means. Where fewer vectors differ than clusters are asked for, some clusters stay empty."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return KMeans(n_clusters, n_init=1, max_iter=30, random_state=seed).fit(vectors)
 
 
 def _smooth(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -61,10 +61,11 @@ def tabulate(survey: Survey, discoveries: Sequence[Discovery]) -> pd.DataFrame:
         labels = {theme.id: theme.label for theme in found.themes}
         answers = question.answers[["respondent_id", "original"]].rename(columns={"original": "response"})
         table = answers.assign(question=question.text).join(found.assignments.set_index("row"))
-        table["theme"] = table["theme_id"].map(labels).fillna("")
-        table["theme_id"] = (table["theme_id"] + first_id).fillna(NOWHERE).astype(np.int64)
+        table["theme"] = table["theme_id"].map(labels).astype(object).fillna("")
+        numbered = table["theme_id"].astype(np.float64) + first_id
+        table["theme_id"] = numbered.fillna(NOWHERE).astype(np.int64)
         table["probability"] = table["probability"].fillna(0.0).astype(np.float64)
-        table["clause"] = table["clause"].fillna("")
+        table["clause"] = table["clause"].astype(object).fillna("")
         parts.append(table)
         first_id += len(found.themes)
     columns = ["question", "respondent_id", "response", "theme_id", "theme", "probability", "clause"]
