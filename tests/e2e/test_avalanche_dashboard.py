@@ -127,6 +127,10 @@ class Analyst:
         self.page.get_by_role("button", name=button).first.click()
         self.settle()
 
+    def told(self, text: str) -> None:
+        self.page.get_by_test_id("stToast").filter(has_text=text).first.wait_for()
+        self.settle()
+
     def shot(self, folder: Path, name: str) -> None:
         assert len(self.page.screenshot(path=folder / f"{name}.png")) > 10_000
 
@@ -170,6 +174,7 @@ def test_from_an_uploaded_file_to_exports(dashboard: Dashboard, browser: "Browse
     page.get_by_role("button", name="Use these").wait_for()
     ana.shot(tmp_path, "find")
     ana.press("Use these")
+    ana.told("Took over")
     book = dashboard.book("My survey")
     assert len(book.themes) >= 3
     assert book.coders() == [MACHINE]
@@ -178,11 +183,12 @@ def test_from_an_uploaded_file_to_exports(dashboard: Dashboard, browser: "Browse
     first, second, third = (book.themes[theme].name for theme in book.ordered()[:3])
     page.get_by_label("Name", exact=True).first.fill("Renamed <b>theme</b>")
     ana.press("Save")
+    ana.told("Renamed")
     page.get_by_role("tab", name="Merge").click()
     ana.choose("Merge these themes", second)
     ana.choose("into", third)
     page.get_by_role("button", name="Merge", exact=True).click()
-    ana.settle()
+    ana.told("Merged")
     merged = dashboard.book("My survey")
     assert merged.find("Renamed <b>theme</b>") == book.find(first)
     assert merged.find(second) is None
@@ -194,6 +200,7 @@ def test_from_an_uploaded_file_to_exports(dashboard: Dashboard, browser: "Browse
         save.wait_for()
         if not save.is_enabled():
             page.keyboard.press("1")
+            page.get_by_role("button", name="Save and next", disabled=False).wait_for()
             ana.settle()
         if n == 1:
             ana.shot(tmp_path, "queue")
@@ -212,6 +219,7 @@ def test_from_an_uploaded_file_to_exports(dashboard: Dashboard, browser: "Browse
         assert page.get_by_test_id("stException").count() == 0
         ana.shot(tmp_path, name)
     ana.press("Undo my last step")
+    ana.told("Undid")
     assert sum("Ana" in by for by in dashboard.book("My survey").decisions.values()) == 19
 
     ana.go("Summary")
@@ -242,9 +250,10 @@ def test_two_analysts_at_once(dashboard: Dashboard, browser: "Browser", tmp_path
     before = dashboard.book("hiking_app")
     for person in people:  # both have seen the same name
         person.page.get_by_label("Name", exact=True).first.fill(f"As {person.name} says")
-    for person in people:
-        person.press("Save")
     ana, ben = people
+    ana.press("Save")
+    ana.told("Renamed")
+    ben.press("Save")
     ben.page.get_by_text("was changed meanwhile").wait_for()
     after = dashboard.book("hiking_app")
     assert after.themes[before.ordered()[0]].name == "As Ana says"
@@ -262,8 +271,7 @@ def test_two_analysts_at_once(dashboard: Dashboard, browser: "Browser", tmp_path
     for person in people:  # at the same moment, as far as one test can
         person.page.get_by_role("button", name="Code them").click(no_wait_after=True)
     for person in people:
-        person.page.get_by_text("Coded").first.wait_for()
-        person.settle()
+        person.told("Coded")
     book = dashboard.book("hiking_app")
     theirs = {p.name: {row for row, by in book.decisions.items() if p.name in by} for p in people}
     assert theirs["Ana"]

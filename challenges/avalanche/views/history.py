@@ -21,7 +21,7 @@ def history_table(events: list[Event]) -> pd.DataFrame:
             "who": [e.who for e in events],
             "what": [e.what for e in events],
             "changes": [e.n_changes for e in events],
-            "undone by step": [undone_by.get(e.version) for e in events],
+            "undone by step": [str(undone_by.get(e.version, "")) for e in events],
         }
     )
 
