@@ -149,7 +149,11 @@ def _question(text: str, rows: pd.DataFrame, segments: pd.DataFrame, flaws: dict
         "respondent_with_another_text": answers.loc[answers.duplicated("respondent_id"), "row"],
         "text_of_several_respondents": answers.loc[answers["usable"] & answers.duplicated("response"), "row"],
         "uncoded": answers.loc[answers["themes"].map(len) == 0, "row"],
-        **{reason.replace(" ", "_"): of.loc[:, "row"] for reason, of in answers.groupby("reason") if reason},
+        **{
+            reason.replace(" ", "_"): answers.loc[answers["reason"] == reason, "row"]
+            for reason in answers["reason"].unique()
+            if reason
+        },
     }.items():
         if len(found):
             flaws.setdefault(kind, []).extend(int(row) for row in found)

@@ -70,7 +70,7 @@ def word_themes(clauses: Sequence[str], themes: NDArray[np.int64], n_themes: int
     candidates: list[dict[tuple[str, ...], set[int]]] = [{} for _ in range(n_themes)]
     for key, found in in_clauses.items():
         for theme, n in Counter(themes[list(found)].tolist()).items():
-            if n >= min(2, by_theme[theme]):
+            if n >= min(2, int(by_theme[theme])):
                 candidates[theme][key] = {number for number in found if themes[number] == theme}
     for theme, own in enumerate(candidates):
         z = {

@@ -115,7 +115,7 @@ def _group(texts: Sequence[str], seed: int, encode: Embedder, cluster: Clusterer
     if len(first) > SAMPLE:
         first = np.sort(np.random.default_rng(seed).choice(first, SAMPLE, replace=False))
     chosen = forms.iloc[first].tolist()
-    counts = forms.value_counts().loc[chosen].to_numpy(dtype=np.int64)
+    counts = np.array(forms.value_counts().loc[chosen], dtype=np.int64)
     return first, cluster(chosen, counts, seed, encode)
 
 

@@ -29,12 +29,13 @@ def draw_map(question: Question, found: Discovery) -> Figure:
         axes = figure.subplots()
         here = np.isfinite(found.positions[:, 0])
         rest = here & ((theme < 0) | (theme >= len(named)))
-        axes.scatter(*found.positions[rest].T, s=10, color=QUIET, marker="x", label="nowhere, or other themes")
+        x, y = found.positions.T
+        axes.scatter(x[rest], y[rest], s=10, color=QUIET, marker="x", label="nowhere, or other themes")
         for one in named:
             own = here & (theme == one.id)
             colour, marker = PALETTE[one.id % len(PALETTE)], _MARKERS[one.id // len(PALETTE)]
             label = _unmarked(f"{one.id + 1}  {one.label} ({one.n_answers})")
-            axes.scatter(*found.positions[own].T, s=16, color=colour, marker=marker, alpha=0.8, label=label)
+            axes.scatter(x[own], y[own], s=16, color=colour, marker=marker, alpha=0.8, label=label)
             if own.any():
                 place = np.median(found.positions[own], axis=0)
                 box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from challenges.avalanche.cleaning import plain_markdown
 from challenges.avalanche.dataset import Question, Survey
@@ -40,13 +41,12 @@ def discover_survey(
     Raises:
         UserError: there is no such encoder.
     """
-    found = []
-    for question in survey.questions:
-        with progress("reading answers") as advance:
-            found.append(
-                discover(question, seed=seed, embedder=lambda texts, step=advance: embed(texts, encoder, engine, step))
-            )
-    return found
+    with progress("reading answers") as advance:
+
+        def embedder(texts: Sequence[str]) -> NDArray[np.float32]:
+            return embed(texts, encoder, engine, advance)
+
+        return [discover(question, seed=seed, embedder=embedder) for question in survey.questions]
 
 
 def tabulate(survey: Survey, discoveries: Sequence[Discovery]) -> pd.DataFrame:
