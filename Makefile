@@ -14,6 +14,7 @@ ENERGY := $(VENV)/.extra-energy
 SMURFS := $(VENV)/.extra-smurfs
 TEXT := $(VENV)/.extra-text
 AVALANCHE := $(VENV)/.extra-avalanche
+DASHBOARD := $(VENV)/.extra-dashboard
 DISTRIBUTED := $(VENV)/.extra-distributed
 FULL := $(VENV)/.full
 
@@ -51,7 +52,7 @@ $(VENV)/.extra-%: $(LOCK) pyproject.toml | $(UV)
 $(FULL): $(LOCK) pyproject.toml | $(UV)
 	@echo "setting up: everything (about 7 GB, of which torch brings most)" >&2
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[all]'
-	@touch $(CORE) $(SERVE) $(ENERGY) $(SMURFS) $(TEXT) $(AVALANCHE) $(DISTRIBUTED) $@
+	@touch $(CORE) $(SERVE) $(ENERGY) $(SMURFS) $(TEXT) $(AVALANCHE) $(DASHBOARD) $(DISTRIBUTED) $@
 
 setup: $(FULL) ## install everything into .venv
 lock: | $(UV) ## renew requirements.lock with the newest versions that pyproject.toml allows
@@ -151,9 +152,12 @@ movies-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (HO
 	@exec $(PYTHON) -m challenges.radix_movies serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
 
 # ---- avalanche
-.PHONY: avalanche-discover avalanche-evaluate
+.PHONY: avalanche-discover avalanche-evaluate avalanche-dashboard
 avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## open answers -> themes, to read and as a table (DATA=file, OUT=folder, ENGINE=ray)
 	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,ENGINE,engine)
 
 avalanche-evaluate: $(FULL) ## themes found against themes coded, beside other methods (DATA=file, OUT=file)
 	$(PYTHON) -m challenges.avalanche evaluate $(call arg,DATA,data) $(call arg,OUT,out)
+
+avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, PORT=number, DATABASE_URL=database)
+	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,PORT,port)

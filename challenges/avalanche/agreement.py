@@ -39,8 +39,9 @@ def compare_coders(book: Codebook, n_rows: int, coders: Sequence[str]) -> Agreem
 
     def alpha(columns: slice) -> float:
         chosen = codes[:, :, columns]
-        said = np.where(by[:, :, None], chosen, None).reshape(len(coders), -1)
-        return krippendorff_alpha(said.tolist())
+        said = chosen.astype(object)
+        said[~by] = None
+        return krippendorff_alpha(said.reshape(len(coders), -1).tolist())
 
     found = []
     for j, theme in enumerate(themes):

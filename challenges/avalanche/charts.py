@@ -32,20 +32,24 @@ def look(position: int) -> tuple[str, str]:
     return PALETTE[position % len(PALETTE)], SYMBOLS[position // len(PALETTE) % len(SYMBOLS)]
 
 
+def hover_texts(responses: Sequence[str]) -> NDArray[np.object_]:
+    """(N,) answers as a map shows them on hover, escaped; of 20,000 it takes a while, so callers keep it."""
+    return np.array([escape(text, _HOVER_WIDTH, _HOVER_LINES) for text in responses], dtype=object)
+
+
 def answer_map(
-    positions: NDArray[np.floating], responses: Sequence[str], of_theme: NDArray[np.int64], names: Sequence[str]
+    positions: NDArray[np.floating], hovers: NDArray[np.object_], of_theme: NDArray[np.int64], names: Sequence[str]
 ) -> go.Figure:
     """All answers as points, alike ones close; a selection's points carry their row as `customdata`.
 
     Args:
         positions: (N, 2); answers at NaN are not drawn.
-        responses: N answers, shown on hover.
+        hovers: (N,) of `hover_texts`.
         of_theme: (N,) position of each answer's theme in `names`; -1: none.
         names: of themes, at the same position in every map so that colours stay.
     """
     figure = go.Figure()
     placed = np.isfinite(positions).all(axis=1)
-    hovers = np.array([escape(text, _HOVER_WIDTH, _HOVER_LINES) for text in responses], dtype=object)
     for theme in [-1, *range(len(names))]:
         rows = np.flatnonzero(placed & (of_theme == theme))
         if len(rows) == 0:
@@ -59,7 +63,7 @@ def answer_map(
             text=hovers[rows],
             customdata=rows,
             hovertemplate="%{text}",
-            marker={"color": colour, "symbol": symbol, "size": 6 if len(responses) > 3000 else 8, "opacity": 0.75},
+            marker={"color": colour, "symbol": symbol, "size": 6 if len(hovers) > 3000 else 8, "opacity": 0.75},
         )
     _finish(figure, 620)
     figure.update_layout(dragmode="lasso", legend={"itemsizing": "constant"}, hovermode="closest")
@@ -160,6 +164,7 @@ def segment_dots(shares: pd.DataFrame, tests: pd.DataFrame, order: Sequence[str]
     order = list(reversed(order))
     segments = list(dict.fromkeys(shares["segment"]))
     of = tests.set_index("theme")
+    adjusted: dict[str, float] = of["p_adjusted"].to_dict()
     for i, segment in enumerate(segments):
         rows = shares[shares["segment"] == segment].set_index("theme").loc[order]
         colour, _ = look(i)
@@ -173,7 +178,7 @@ def segment_dots(shares: pd.DataFrame, tests: pd.DataFrame, order: Sequence[str]
             error_x=_whiskers(rows["share"], rows["low"], rows["high"], colour),
             hovertext=[
                 f"{escape(theme)}, {escape(str(segment), 30)}<br>{row.count:,} of {row.n:,}: {percent(row.share)} "
-                f"({percent(row.low)} to {percent(row.high)})<br>{p_value(of.at[theme, 'p_adjusted'])} (corrected)"
+                f"({percent(row.low)} to {percent(row.high)})<br>{p_value(adjusted[theme])} (corrected)"
                 for theme, row in zip(order, records(rows), strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pandas as pd
 
@@ -16,10 +16,6 @@ from challenges.avalanche.codebook import Codebook
 from challenges.avalanche.dataset import Question
 from challenges.avalanche.findings import Findings, p_value, percent, records, sentences
 from common.plots import PALETTE
-
-if TYPE_CHECKING:
-    from pptx.presentation import Presentation
-    from pptx.slide import Slide
 
 UNCODED: Final = "null"
 """What stands for no theme in the official layout."""
@@ -90,7 +86,7 @@ def workbook(
     themes = [book.themes[theme] for theme in findings.themes]
     shares = findings.shares.assign(
         description=[theme.description for theme in themes],
-        below=[book.themes[theme.parent].name if theme.parent in book.themes else "" for theme in themes],
+        below=["" if theme.parent is None else book.themes[theme.parent].name for theme in themes],
     )
     tests = [table.assign(column=column) for column, (_, table) in compared.items()]
     by_segment = [table.assign(column=column) for column, (table, _) in compared.items()]
@@ -106,7 +102,7 @@ def slides(findings: Findings, responses: Sequence[str], compared: Compared) -> 
     from pptx import Presentation as new_presentation  # noqa: N813 - a function
     from pptx.util import Inches
 
-    deck = new_presentation()
+    deck: Any = new_presentation()
     deck.slide_width, deck.slide_height = Inches(13.333), Inches(7.5)
     _summary_slide(deck, findings, compared)
     top = findings.shares.head(MAX_BARS)
@@ -124,7 +120,7 @@ def slides(findings: Findings, responses: Sequence[str], compared: Compared) -> 
     return out.getvalue()
 
 
-def _summary_slide(deck: Presentation, findings: Findings, compared: Compared) -> None:
+def _summary_slide(deck: Any, findings: Findings, compared: Compared) -> None:
     slide = _slide(deck, f"{findings.project}: {findings.question}")
     by = "by persons, and by the machine where no person has" if findings.with_machine else "by persons"
     of = (
@@ -134,7 +130,7 @@ def _summary_slide(deck: Presentation, findings: Findings, compared: Compared) -
     _paragraphs(slide, [of, *sentences(findings, compared), about], size=20)
 
 
-def _shares_slide(deck: Presentation, findings: Findings, shares: pd.DataFrame) -> None:
+def _shares_slide(deck: Any, findings: Findings, shares: pd.DataFrame) -> None:
     slide = _slide(deck, "How often each theme comes up")
     turned = shares.iloc[::-1]  # bar charts are drawn from below
     chart = _bar_chart(slide, turned["theme"].tolist(), {"share of coded answers": turned["share"].tolist()})
@@ -146,9 +142,7 @@ def _shares_slide(deck: Presentation, findings: Findings, shares: pd.DataFrame) 
     _note(slide, note)
 
 
-def _segment_slide(
-    deck: Presentation, column: str, shares: pd.DataFrame, tests: pd.DataFrame, order: Sequence[str]
-) -> None:
+def _segment_slide(deck: Any, column: str, shares: pd.DataFrame, tests: pd.DataFrame, order: Sequence[str]) -> None:
     differing = [theme for theme in order if theme in set(tests.loc[tests["differs"], "theme"])]
     slide = _slide(deck, f"What differs by {column}")
     table = shares[shares["theme"].isin(differing)].pivot_table(
@@ -163,7 +157,7 @@ def _segment_slide(
     _note(slide, f"Only themes whose share differs, corrected for the number of themes. {said}.")
 
 
-def _slide(deck: Presentation, title: str) -> Slide:
+def _slide(deck: Any, title: str) -> Any:
     from pptx.util import Inches, Pt
 
     slide = deck.slides.add_slide(deck.slide_layouts[5])  # a title only
@@ -176,7 +170,7 @@ def _slide(deck: Presentation, title: str) -> Slide:
     return slide
 
 
-def _paragraphs(slide: Slide, lines: Sequence[str], size: int) -> None:
+def _paragraphs(slide: Any, lines: Sequence[str], size: int) -> None:
     from pptx.util import Inches, Pt
 
     frame = slide.shapes.add_textbox(Inches(0.7), Inches(1.5), Inches(11.9), Inches(5)).text_frame
@@ -186,7 +180,7 @@ def _paragraphs(slide: Slide, lines: Sequence[str], size: int) -> None:
         paragraph.text, paragraph.font.size, paragraph.space_after = line, Pt(size), Pt(14)
 
 
-def _note(slide: Slide, text: str) -> None:
+def _note(slide: Any, text: str) -> None:
     from pptx.util import Inches, Pt
 
     frame = slide.shapes.add_textbox(Inches(0.7), Inches(6.8), Inches(11.9), Inches(0.5)).text_frame
@@ -195,7 +189,7 @@ def _note(slide: Slide, text: str) -> None:
     frame.paragraphs[0].font.size = Pt(12)
 
 
-def _bar_chart(slide: Slide, categories: Sequence[str], series: Mapping[str, Sequence[float]]) -> Any:
+def _bar_chart(slide: Any, categories: Sequence[str], series: Mapping[str, Sequence[float]]) -> Any:
     """A chart that PowerPoint can edit; None where there is nothing to draw."""
     from pptx.chart.data import CategoryChartData
     from pptx.dml.color import RGBColor
@@ -204,7 +198,7 @@ def _bar_chart(slide: Slide, categories: Sequence[str], series: Mapping[str, Seq
 
     if not categories:
         return None
-    data = CategoryChartData(number_format="0%")
+    data: Any = CategoryChartData(number_format="0%")  # type: ignore[no-untyped-call]
     data.categories = [safe_cell(name) for name in categories]  # they also go into a workbook inside the slide
     for name, values in series.items():
         data.add_series(safe_cell(name), [None if pd.isna(value) else float(value) for value in values])
@@ -221,7 +215,7 @@ def _bar_chart(slide: Slide, categories: Sequence[str], series: Mapping[str, Seq
     for i, drawn in enumerate(chart.plots[0].series):
         drawn.format.fill.solid()
         colour = PALETTE[(len(series) - 1 - i) % len(PALETTE)].lstrip("#")
-        drawn.format.fill.fore_color.rgb = RGBColor.from_string(colour)
+        drawn.format.fill.fore_color.rgb = RGBColor.from_string(colour)  # type: ignore[no-untyped-call]
     chart.plots[0].gap_width = 60
     return chart
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def theme_shares(codes: NDArray[np.bool_], names: Sequence[str]) -> pd.DataFrame
     return table.join(pd.DataFrame(wilson(counts, n), columns=["share", "low", "high"]))
 
 
-def as_segments(values: pd.Series[str]) -> pd.Series[str]:
+def as_segments(values: pd.Series[str]) -> pd.Series[Any]:
     """A column of the survey as at most `MAX_SEGMENTS` segments, in a sensible order as a categorical.
 
     Numbers of many values become quarters, names beyond the most frequent become '(other)'; blank is '(not given)'.
@@ -92,7 +92,7 @@ def as_segments(values: pd.Series[str]) -> pd.Series[str]:
 
 
 def compare_segments(
-    codes: NDArray[np.bool_], names: Sequence[str], segments: pd.Series[str], method: str = "holm", seed: int = 0
+    codes: NDArray[np.bool_], names: Sequence[str], segments: pd.Series[Any], method: str = "holm", seed: int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Share of each theme in each segment, and for each theme whether its share differs between segments.
 

@@ -56,7 +56,9 @@ class Store:
 
     def projects(self) -> list[Project]:
         """All projects, the newest first."""
-        counts = sa.select(QUESTION.c.id, QUESTION.c.project_id, QUESTION.c.text, sa.func.count(ANSWER.c.row))
+        counts = sa.select(
+            QUESTION.c.id, QUESTION.c.project_id, QUESTION.c.text, sa.func.count(ANSWER.c.row).label("n_answers")
+        )
         counts = counts.outerjoin(ANSWER).group_by(QUESTION.c.id).order_by(QUESTION.c.position)
         with self.engine.connect() as connection:
             questions = connection.execute(counts).all()
@@ -67,7 +69,7 @@ class Store:
                 row.name,
                 _utc(row.created_at),
                 tuple((q.id, q.text) for q in questions if q.project_id == row.id),
-                sum(q.count for q in questions if q.project_id == row.id),
+                sum(q.n_answers for q in questions if q.project_id == row.id),
                 row.report,
             )
             for row in found

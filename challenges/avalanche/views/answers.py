@@ -10,10 +10,11 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from challenges.avalanche.charts import answer_map
+from challenges.avalanche.charts import answer_map, hover_texts
 from challenges.avalanche.codebook import MACHINE
+from challenges.avalanche.database import database_url
 from challenges.avalanche.operations import add_theme, code_many, confirm
-from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, may_edit, report
+from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, get_question, may_edit, report
 
 UNCODED, BY_MACHINE, DISAGREED = "(no decision)", "(only the machine's)", "(persons disagree)"
 
@@ -34,7 +35,7 @@ def show_map(here: Context) -> None:
     shown = np.full(len(found.positions), np.nan, dtype=np.float32)[:, None].repeat(2, axis=1)
     shown[rows] = found.positions[rows]
     names = [here.book.themes[theme].name for theme in themes]
-    figure = answer_map(shown, here.responses, of_theme, names)
+    figure = answer_map(shown, _hovers(database_url(), here.number), of_theme, names)
     event = st.plotly_chart(
         figure, theme=None, key=here.key("map"), on_select="rerun", selection_mode=("lasso", "box", "points"),
         config={"displaylogo": False, "scrollZoom": True},
@@ -44,6 +45,11 @@ def show_map(here: Context) -> None:
     if chosen:
         _bulk(here, chosen, "map")
         _read_only(here, chosen)
+
+
+@st.cache_resource(show_spinner="drawing \u2026", max_entries=4)
+def _hovers(url: str, number: int) -> NDArray[np.object_]:
+    return hover_texts(get_question(url, number).answers["response"].tolist())
 
 
 def show_table(here: Context) -> None:

@@ -5,7 +5,6 @@ from typing import Final
 
 import streamlit as st
 
-from challenges.avalanche.codebook import Codebook
 from challenges.avalanche.database import database_url
 from challenges.avalanche.store import Project
 from challenges.avalanche.views import (
@@ -72,7 +71,7 @@ def main() -> None:
         question = context.get_question(database_url(), number)
         here = context.Context(store, who, project, number, question, store.codebook(number))
         with st.sidebar:
-            _counts(here.book, int(question.answers["usable"].sum()))
+            _counts(here)
     st.session_state["context"] = here
     st.session_state["who"] = who
     context.tell()
@@ -135,9 +134,11 @@ def _choose_question(project: Project) -> int | None:
     return int(asked)
 
 
-def _counts(book: Codebook, n_usable: int) -> None:
-    by_persons = sum(1 for row in book.decisions if (last := book.present(row)) and last[0] != "machine")
-    st.progress(min(1.0, by_persons / max(n_usable, 1)), f"{by_persons:,} of {n_usable:,} answers coded by persons")
+def _counts(here: context.Context) -> None:
+    usable = here.question.answers["usable"].to_numpy(dtype=bool)
+    coded = int((context.get_codes(here, with_machine=False)[2] & usable).sum())
+    n = int(usable.sum())
+    st.progress(coded / max(n, 1), f"{coded:,} of {n:,} answers coded by persons")
 
 
 def _number(text: str | None) -> int | None:

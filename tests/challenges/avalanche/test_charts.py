@@ -13,6 +13,7 @@ from challenges.avalanche.charts import (
     answer_map,
     distinguishing_terms,
     escape,
+    hover_texts,
     look,
     pair_heatmap,
     segment_dots,
@@ -40,7 +41,7 @@ def test_escaped_text_has_no_markup_but_its_line_breaks(text: str) -> None:
 def test_every_usable_answer_is_on_the_map_in_the_look_of_its_theme() -> None:
     positions = np.random.default_rng(0).normal(size=(6, 2))
     positions[5] = np.nan
-    figure = answer_map(positions, [EVIL] * 6, np.array([0, 0, 1, -1, 9, 0]), [EVIL, *"bcdefghij"])
+    figure = answer_map(positions, hover_texts([EVIL] * 6), np.array([0, 0, 1, -1, 9, 0]), [EVIL, *"bcdefghij"])
     drawn(figure)
     assert sorted(row for trace in figure.data for row in trace.customdata) == [0, 1, 2, 3, 4]
     assert {trace.type for trace in figure.data} == {"scattergl"}
