@@ -164,7 +164,7 @@ def segment_dots(shares: pd.DataFrame, tests: pd.DataFrame, order: Sequence[str]
     order = list(reversed(order))
     segments = list(dict.fromkeys(shares["segment"]))
     of = tests.set_index("theme")
-    adjusted: dict[str, float] = of["p_adjusted"].to_dict()
+    adjusted: dict[str, float] = dict(zip(tests["theme"], tests["p_adjusted"].tolist(), strict=True))
     for i, segment in enumerate(segments):
         rows = shares[shares["segment"] == segment].set_index("theme").loc[order]
         colour, _ = look(i)

@@ -83,9 +83,19 @@ def _discovery(url: str, number: int, computed: int) -> Discovery | None:  # noq
 
 
 def get_vectors(context: Context) -> NDArray[np.float32]:
-    """(N, D) of all answers; the first time with a spinner."""
-    with st.spinner("reading the answers \u2026", show_time=True):
-        return vectors_of(database_url(), context.number)
+    """(N, D) of all answers; the first time with progress, and then kept."""
+    if not results.has_vectors(context.store, context.number, context.question):
+        total = context.question.answers["response"].nunique()
+        bar, done = st.progress(0.0, "reading the answers \u2026"), 0
+
+        def advance(n: int) -> None:
+            nonlocal done
+            done += n
+            bar.progress(min(1.0, done / total), f"reading the answers \u2026 {done:,} of {total:,}")
+
+        results.vectors(context.store, context.number, context.question, advance)
+        bar.empty()
+    return vectors_of(database_url(), context.number)
 
 
 def get_discovery(context: Context) -> Discovery | None:
