@@ -10,10 +10,10 @@ MIN_WORDS: Final = 2
 MAX_CLAUSES: Final = 30
 """The rest of a longer answer is its last clause."""
 _BREAK: Final = re.compile(
-    r"(?<=[.!?;:])\s+|\s*[\n;\u2022|]\s*|,\s+|\s+[-\u2013\u2014]+\s+|\s*[()]\s*"
+    r"(?<=[.!?;])\s+|\s*[\n;\u2022|]\s*|,\s+|\s+[-\u2013\u2014]+\s+|\s*[()]\s*"
     # Conjunctions of the languages that surveys here come in: en, de, fr, es, it, nl, pt.
-    r"|\s+(?=(?:and|but|also|plus|because|und|aber|weil|auch|et|mais|aussi|pero|porque|tambi\u00e9n|ma|perch\u00e9|anche|"
-    r"maar|omdat|ook|mas|tamb\u00e9m)\b)",
+    r"|\s+(?=(?:and|but|also|plus|und|aber|auch|et|mais|aussi|pero|tambi\u00e9n|ma|anche|"
+    r"maar|ook|mas|tamb\u00e9m)\b)",
     re.IGNORECASE,
 )
 _LEADING: Final = re.compile(

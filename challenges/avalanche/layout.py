@@ -27,13 +27,15 @@ def lay_out(vectors: NDArray[np.float32], sampled: NDArray[np.int64], seed: int)
         seed: same seed, same map.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     rng = np.random.default_rng(seed)
     anchors = vectors[sampled]  # (M, D)
     if len(anchors) < 5:
         return rng.normal(size=(len(vectors), 2)).astype(np.float32)
     perplexity = min(PERPLEXITY, (len(anchors) - 1) / 3)
-    places = TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=seed).fit_transform(anchors)
+    with threadpool_limits(1):  # so that the map does not hang on the number of cores
+        places = TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=seed).fit_transform(anchors)
     places = (places - places.mean(axis=0)) / max(float(places.std()), 1e-9)
     positions = np.empty((len(vectors), 2), np.float32)
     n = min(N_ANCHORS, len(anchors))

@@ -101,15 +101,18 @@ def at_level(tree: NDArray[np.float64], n_groups: int) -> NDArray[np.int64]:
 
 def _cluster_often(views: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> NDArray[np.int64]:
     """(M, N): each clustering has a view, half of its dimensions, a number of clusters and a seed of its own."""
+    from threadpoolctl import threadpool_limits
+
     n_texts, n_dimensions = views[0].shape
     low = min(max(2, round(N_CLUSTERS[0] * n_texts**0.5)), n_texts)
     high = min(max(low + 1, round(N_CLUSTERS[1] * n_texts**0.5)), n_texts)
     clusterings = np.empty((N_CLUSTERINGS, n_texts), np.int64)
-    for labels in clusterings:
-        view = views[int(rng.integers(len(views)))]
-        some = rng.random(n_dimensions) < SHARE_OF_DIMENSIONS
-        n_clusters, start = int(rng.integers(low, high + 1)), int(rng.integers(1 << 31))
-        labels[:] = fit_k_means(view[:, some], n_clusters, start).labels_
+    with threadpool_limits(1):  # more threads are slower for so few vectors, and far slower beside other work
+        for labels in clusterings:
+            view = views[int(rng.integers(len(views)))]
+            some = rng.random(n_dimensions) < SHARE_OF_DIMENSIONS
+            n_clusters, start = int(rng.integers(low, high + 1)), int(rng.integers(1 << 31))
+            labels[:] = fit_k_means(view[:, some], n_clusters, start).labels_
     return clusterings
 
 
