@@ -41,10 +41,11 @@ def cut(found: Discovery, n_themes: int, n_usable: int) -> Level:
     """
     groups = at_level(found, n_themes)
     of = found.assignments.assign(group=groups[found.assignments["theme_id"].to_numpy()])
-    counts = of.groupby("group")["row"].nunique().reindex(range(groups.max() + 1), fill_value=0).to_numpy(np.int64)
+    answers = of.groupby("group")["row"].nunique().reindex(range(groups.max() + 1), fill_value=0)
+    counts = np.array(answers.tolist(), dtype=np.int64)
     order = np.argsort(-counts, kind="stable")
     rank = np.argsort(order)
-    groups, counts = rank[groups], counts[order].astype(np.int64)
+    groups, counts = rank[groups], counts[order]
     if len(counts) == len(found.themes):
         themes = sorted(found.themes, key=lambda theme: int(groups[theme.id]))
         labels, descriptions = [theme.label for theme in themes], [theme.description for theme in themes]
@@ -53,7 +54,7 @@ def cut(found: Discovery, n_themes: int, n_usable: int) -> Level:
         wordings = word_themes(surest["clause"].tolist(), rank[surest["group"].to_numpy()], len(counts))
         labels = [wording.label for wording in wordings]
         descriptions = [describe_theme(w, int(n), n_usable) for w, n in zip(wordings, counts, strict=True)]
-    intervals = wilson(counts, np.full(len(counts), n_usable))
+    intervals = wilson(counts, np.full(len(counts), n_usable, dtype=np.int64))
     shares = pd.DataFrame({"count": counts}).join(pd.DataFrame(intervals, columns=["share", "low", "high"]))
     quotes = []
     for group in range(len(counts)):

@@ -78,7 +78,7 @@ def _filter(here: Context, name: str) -> NDArray[np.int64]:
     words = columns[0].text_input("Search", key=here.key(f"{name}-words"), placeholder="all of these words")
     options = [UNCODED, BY_MACHINE, DISAGREED, *themes]
     wanted = columns[1].multiselect(
-        "Themes (any of)", options, key=here.key(f"{name}-themes"),
+        "Themes (any of)", options, key=here.themes_key(f"{name}-themes"),
         format_func=lambda o: here.theme_name(o) if isinstance(o, int) and o in here.book.themes else str(o),
     )  # fmt: skip
     segment = columns[2].selectbox(

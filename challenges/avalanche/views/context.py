@@ -44,6 +44,10 @@ class Context:
         """Of a widget: another question has another one."""
         return f"{name}-{self.number}"
 
+    def themes_key(self, name: str) -> str:
+        """Of a widget that offers themes: after one was renamed, a browser would go on showing the old name."""
+        return f"{name}-{self.number}-{hash(tuple(self.book.themes.items()))}"
+
     def theme_name(self, theme: int) -> str:
         """A theme with those above it."""
         return " \u203a ".join(self.book.themes[t].name for t in self.book.path(theme))

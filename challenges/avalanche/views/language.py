@@ -35,9 +35,11 @@ def show(here: Context) -> None:
         return
     columns = st.columns(2)
     most = max(counted, key=lambda t: int(codes[:, themes.index(t)].sum()))
-    a = columns[0].selectbox("Theme", counted, counted.index(most), format_func=here.theme_name, key=here.key("lang-a"))
+    a = columns[0].selectbox(
+        "Theme", counted, counted.index(most), format_func=here.theme_name, key=here.themes_key("lang-a")
+    )
     b = columns[1].selectbox(
-        "against", [None, *(t for t in counted if t != a)], key=here.key("lang-b"),
+        "against", [None, *(t for t in counted if t != a)], key=here.themes_key("lang-b"),
         format_func=lambda t: "all other answers" if t is None else here.theme_name(t),
     )  # fmt: skip
     rows_a: NDArray[np.bool_] = codes[:, themes.index(a)] & usable

@@ -87,7 +87,9 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
     with right:
         others = ranked[N_KEYS:]
         if others:
-            more = st.multiselect("Other themes", others, format_func=here.theme_name, key=here.key(f"more-{row}"))
+            more = st.multiselect(
+                "Other themes", others, format_func=here.theme_name, key=here.themes_key(f"more-{row}")
+            )
             chosen -= set(others)
             chosen |= set(more)
         own = here.book.decisions.get(row, {}).get(here.who)

@@ -70,9 +70,12 @@ def _tree(here: Context, themes: list[int], codes: NDArray[np.bool_]) -> pd.Data
 
 
 def _edit(here: Context, themes: list[int]) -> None:
-    theme = st.selectbox("Theme", themes, format_func=here.theme_name, key=here.key("edit"))
-    if theme is None:
-        return
+    last = st.session_state.get(here.key("edited"))
+    theme = st.selectbox(
+        "Theme", themes, themes.index(last) if last in themes else 0, format_func=here.theme_name,
+        key=here.themes_key("edit"),
+    )  # fmt: skip
+    st.session_state[here.key("edited")] = theme
     seen = here.book.themes[theme]
     of = f"{theme}-{here.book.version}"  # what others changed shows at once
     with st.form(here.key(f"edit-{of}"), border=False):
@@ -102,13 +105,13 @@ def _save(here: Context, theme: int, seen: Theme, of: str) -> None:
 
 def _merge(here: Context, themes: list[int]) -> None:
     with st.form(here.key("merge"), border=False, clear_on_submit=True):
-        st.multiselect("Merge these themes", themes, format_func=here.theme_name, key=here.key("merge-from"))
-        st.selectbox("into", themes, format_func=here.theme_name, key=here.key("merge-into"))
+        st.multiselect("Merge these themes", themes, format_func=here.theme_name, key=here.themes_key("merge-from"))
+        st.selectbox("into", themes, format_func=here.theme_name, key=here.themes_key("merge-into"))
         st.form_submit_button("Merge", type="primary", on_click=_do_merge, args=(here,))
 
 
 def _do_merge(here: Context) -> None:
-    gone, target = st.session_state[here.key("merge-from")], st.session_state[here.key("merge-into")]
+    gone, target = (st.session_state[here.themes_key(f"merge-{end}")] for end in ("from", "into"))
     gone = [theme for theme in gone if theme != target]
     if not gone:
         st.session_state["told"] = ("error", "choose the themes to merge, and another one to merge them into")
@@ -118,9 +121,7 @@ def _do_merge(here: Context) -> None:
 
 
 def _split(here: Context, themes: list[int]) -> None:
-    theme = st.selectbox("Theme to split", themes, format_func=here.theme_name, key=here.key("split"))
-    if theme is None:
-        return
+    theme = st.selectbox("Theme to split", themes, format_func=here.theme_name, key=here.themes_key("split"))
     rows = np.array([r for r, by in here.book.decisions.items() if any(theme in d.themes for d in by.values())])
     how = st.segmented_control("By", ["a phrase", "likeness"], default="a phrase", key=here.key("split-by"))
     if how == "a phrase":

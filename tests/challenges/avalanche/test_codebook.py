@@ -190,7 +190,7 @@ def operations(draw: st.DrawFn) -> Callable[[Codebook], Operation]:
     return make
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(operations(), max_size=12))
 def test_whatever_is_done_the_book_stays_sound_and_every_step_can_be_undone(
     makers: list[Callable[[Codebook], Operation]],
