@@ -13,6 +13,8 @@ SERVE := $(VENV)/.extra-serve
 ENERGY := $(VENV)/.extra-energy
 SMURFS := $(VENV)/.extra-smurfs
 TEXT := $(VENV)/.extra-text
+AVALANCHE := $(VENV)/.extra-avalanche
+DASHBOARD := $(VENV)/.extra-dashboard
 DISTRIBUTED := $(VENV)/.extra-distributed
 FULL := $(VENV)/.full
 
@@ -50,7 +52,7 @@ $(VENV)/.extra-%: $(LOCK) pyproject.toml | $(UV)
 $(FULL): $(LOCK) pyproject.toml | $(UV)
 	@echo "setting up: everything (about 7 GB, of which torch brings most)" >&2
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[all]'
-	@touch $(CORE) $(SERVE) $(ENERGY) $(SMURFS) $(TEXT) $(DISTRIBUTED) $@
+	@touch $(CORE) $(SERVE) $(ENERGY) $(SMURFS) $(TEXT) $(AVALANCHE) $(DASHBOARD) $(DISTRIBUTED) $@
 
 setup: $(FULL) ## install everything into .venv
 lock: | $(UV) ## renew requirements.lock with the newest versions that pyproject.toml allows
@@ -174,3 +176,14 @@ movies-evaluate: $(FULL) ## metrics of a model on labelled films (DATA=folder, O
 
 movies-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder)
 	@exec $(PYTHON) -m challenges.radix_movies serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
+
+# ---- avalanche
+.PHONY: avalanche-discover avalanche-evaluate avalanche-dashboard
+avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## open answers -> themes, to read and as a table (DATA=file, OUT=folder, ENGINE=ray)
+	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,ENGINE,engine)
+
+avalanche-evaluate: $(FULL) ## themes found against themes coded, beside other methods (DATA=file, OUT=file)
+	$(PYTHON) -m challenges.avalanche evaluate $(call arg,DATA,data) $(call arg,OUT,out)
+
+avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, PORT=number, DATABASE_URL=database)
+	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,PORT,port)

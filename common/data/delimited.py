@@ -94,20 +94,25 @@ def as_utf8(content: pyarrow.Buffer) -> pyarrow.Buffer:
     """The same text in UTF-8 without a byte order mark: it comes in UTF-8, UTF-16, or else in Windows-1252."""
     import pyarrow as pa
 
+    encoding = find_encoding(content)
+    if encoding == "utf-8":
+        return content.slice(3) if bytes(memoryview(content)[:3]) == codecs.BOM_UTF8 else content
+    return pa.py_buffer(bytes(memoryview(content)).decode(encoding, errors="replace").encode())
+
+
+def find_encoding(content: pyarrow.Buffer) -> str:
+    """The encoding of a text: utf-16 if it is marked so, utf-8 if all of it can be read so, else cp1252."""
     view = memoryview(content)
     if bytes(view[:2]) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return pa.py_buffer(bytes(view).decode("utf-16", errors="replace").encode())
-    if bytes(view[:3]) == codecs.BOM_UTF8:
-        content = content.slice(3)
-        view = memoryview(content)
+        return "utf-16"
     decoder = codecs.getincrementaldecoder("utf-8")()
     step = 1 << 24
     try:
         for start in range(0, len(view), step):
             decoder.decode(view[start : start + step], final=start + step >= len(view))
     except UnicodeDecodeError:
-        return pa.py_buffer(bytes(view).decode("cp1252", errors="replace").encode())
-    return content
+        return "cp1252"
+    return "utf-8"
 
 
 def _separator(lines: Sequence[str]) -> str:

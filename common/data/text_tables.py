@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from common.data.archives import ArchiveLimits, MemberError, open_store
-from common.data.delimited import as_utf8
+from common.data.delimited import as_utf8, find_encoding
 from common.errors import UserError
 
-SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".txt")
+SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".txt")
 _LIMITS: Final = ArchiveLimits(max_member_bytes=4_000_000_000)
 _LONGEST_CELL: Final = 1 << 26
 
@@ -28,12 +28,15 @@ class TextTable:
     columns: list[str]
     rows: list[list[str]]  # each as long as `columns`
     ragged: list[int]  # rows, from 1, that had more or fewer cells than columns and were cut or filled up
+    encoding: str = ""  # of a delimited text; empty for other files
+    separator: str = ""  # of a delimited text
 
 
 def read_text_table(path: Path, ignore: str = "") -> TextTable:
-    """Read a CSV (in UTF-8, UTF-16 or Windows-1252) or parquet file, a zip of one, or a folder that holds one.
+    """Read a CSV (in UTF-8, UTF-16 or Windows-1252), parquet or Excel file, a zip of one, or a folder that holds one.
 
-    A folder's zip is opened only where no table lies beside it, and a .txt counts only where there is no other.
+    A folder's zip is opened only where no table lies beside it, and a workbook or a .txt counts only where there is no
+    other.
 
     Args:
         path: where the table is.
@@ -47,7 +50,9 @@ def read_text_table(path: Path, ignore: str = "") -> TextTable:
         names = sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         return read_text_table(path / _only(path, names, ignore, or_zip=True))
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give a CSV or parquet file, a zip of one, or a folder that holds one")
+        raise UserError(
+            f"{path}: no such file; give a CSV, parquet or Excel file, a zip of one, or a folder that holds one"
+        )
     try:
         if path.suffix.lower() == ".zip":
             with open_store(path, _LIMITS) as store:
@@ -92,7 +97,7 @@ def name_some(columns: Sequence[str]) -> str:
 
 def _only(path: Path, names: Sequence[str], ignore: str, or_zip: bool = False) -> str:
     names = [name for name in names if not ignore or ignore not in name.lower()]
-    for kind in (SUFFIXES[:-1], SUFFIXES[-1:], (".zip",) if or_zip else ()):
+    for kind in (SUFFIXES[:3], SUFFIXES[3:4], SUFFIXES[4:], (".zip",) if or_zip else ()):
         tables = [name for name in names if name.lower().endswith(kind)]
         if len(tables) == 1:
             return tables[0]
@@ -105,12 +110,20 @@ def _only(path: Path, names: Sequence[str], ignore: str, or_zip: bool = False) -
 def _parse(path: Path, name: str, content: bytes) -> TextTable:
     if not content:
         raise UserError(f"{name}: the file is empty; export or copy it again")
-    columns, rows = (_parquet if name.lower().endswith(".parquet") else _delimited)(name, content)
+    suffix, encoding, separator = Path(name).suffix.lower(), "", ""
+    if suffix == ".parquet":
+        columns, rows = _parquet(name, content)
+    elif suffix == ".xlsx":
+        from common.data.excel import read_workbook
+
+        columns, rows = read_workbook(content, name)
+    else:
+        columns, rows, encoding, separator = _delimited(name, content)
     if not rows:
         raise UserError(f"{name}: no rows below the header ({name_some(columns)}); export it again")
     ragged = [i + 1 for i, row in enumerate(rows) if len(row) != len(columns)]
     full = [(row + [""] * len(columns))[: len(columns)] for row in rows]
-    return TextTable(path, name, columns, full, ragged)
+    return TextTable(path, name, columns, full, ragged, encoding, separator)
 
 
 def _parquet(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
@@ -131,10 +144,12 @@ def _as_text(cell: object) -> str:
     return "" if cell is None else str(cell)
 
 
-def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
+def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], str, str]:
+    """Columns, rows, encoding and separator."""
     import pyarrow as pa
 
-    text = as_utf8(pa.py_buffer(content)).to_pybytes().decode("utf-8").lstrip("\ufeff\r\n")
+    buffer = pa.py_buffer(content)
+    text = as_utf8(buffer).to_pybytes().decode("utf-8").lstrip("\ufeff\r\n")
     if "\0" in text[:10_000]:
         raise UserError(f"{name}: not text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
     # Prose is full of commas and semicolons, so only the header can tell what parts the columns.
@@ -151,4 +166,4 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
     columns, rows = [cell.strip() for cell in rows[0]], rows[1:]
     if rows and len(columns) == min(map(len, rows)) - 1:  # R leaves the name of the first column out
         columns = ["", *columns]
-    return columns, rows
+    return columns, rows, find_encoding(buffer), separator

@@ -1,1 +1,1 @@
-"""Classification, multi-label, ranking, clicks, bootstrap confidence intervals and calibration."""
+"""Classification, multi-label, ranking, clicks, agreement, bootstrap confidence intervals and calibration."""

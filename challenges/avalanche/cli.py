@@ -1,0 +1,148 @@
+"""Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from common.cli import create_app, print_summary
+from common.errors import UserError
+from common.inference.batch import Engine
+
+app = create_app("avalanche", "Open survey answers -> themes, codes, and a dashboard of the findings.")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ENCODER = REPOSITORY / "data" / "weights" / "text_encoder"
+RUNS = Path("runs/avalanche")
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="A table of answers: CSV, TSV, parquet or Excel, alone or in a zip or folder. "
+        "Default: data/avalanche/official if it is there, else a generated sample.",
+    ),
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        help="FIELD=NAME where a column is not found by its name; fields are question, respondent_id, response, theme.",
+    ),
+]
+EncoderOption = Annotated[Path, typer.Option("--model", help="Folder of an exported text encoder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
+
+
+@app.command()
+def discover(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = RUNS / "discovery",
+    column: ColumnOption = None,
+    model: EncoderOption = ENCODER,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="Threads of this process, or a Ray cluster: RAY_ADDRESS, else one here.")
+    ] = Engine.LOCAL,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same themes.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the themes of open answers; themes that the table holds are not looked at.
+
+    Writes themes.parquet (a row for each theme of an answer), themes.md (to read), report.json, and pictures: the map
+    of the answers and the tree of the themes, one each for every question.
+
+    Example: [bold]discover --data answers.csv --out themes[/bold]
+    """
+    from challenges.avalanche.dataset import load
+    from challenges.avalanche.predict import discover_survey, summarise, write
+
+    path, generated = _data_or_sample(data)
+    survey = load(path, _columns(column))
+    discoveries = discover_survey(survey, seed, engine, model)
+    written = write(survey, discoveries, out, {"seed": seed, "encoder": model})
+    found = summarise(survey, discoveries)
+    summary: dict[str, Any] = {
+        "out": out,
+        "data": path,
+        "generated_sample": generated,
+        "questions": [
+            {key: q[key] for key in ("question", "usable", "several_themes", "nowhere")}
+            | {"n_themes": len(q["themes"])}
+            for q in found
+        ],
+        "flaws": {kind: flaw["count"] for kind, flaw in survey.report["flaws"].items()},
+    }
+    each = "; ".join(f"{len(q['themes'])} themes in {q['usable']} answers to {q['question']!r}" for q in found)
+    print_summary(summary, f"{written.themes}: {each}, of {_describe(path, generated)}; read {written.page}", as_json)
+
+
+@app.command()
+def evaluate(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = RUNS / "metrics.json",
+    column: ColumnOption = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each method.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare themes found with themes coded, beside other methods; and measure how fast codes teach the machine."""
+    from challenges.avalanche.dataset import load
+    from challenges.avalanche.evaluate import evaluate as evaluate_survey
+    from challenges.avalanche.evaluate import headline
+    from common.data.tables import write_json
+
+    path, generated = _data_or_sample(data)
+    metrics = evaluate_survey(load(path, _columns(column)), seeds)
+    write_json(metrics, out)
+    text = f"{out}: {_describe(path, generated)}: {headline(metrics)}"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+@app.command()
+def dashboard(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="A table of answers to open as a project. Default: as of discover."),
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8501,
+    as_json: JsonOption = False,
+) -> None:
+    """Open the dashboard on this machine until Ctrl-C; the database is a file, or what DATABASE_URL names."""
+    try:
+        from challenges.avalanche.dashboard import prepare, start
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: run make avalanche-dashboard, which sets it up") from error
+
+    project = prepare(_data_or_sample(data)[0])
+
+    def announce(address: str) -> None:
+        text = f"The dashboard is at {address}, with the project {project} (Ctrl-C stops it)"
+        print_summary({"address": address, "project": project}, text, as_json)
+
+    start(port, announce)
+
+
+def _columns(given: list[str] | None) -> dict[str, str]:
+    parted = [text.partition("=") for text in given or []]
+    for field, equals, name in parted:
+        if not (field and equals and name):
+            raise UserError(f"--column {field}{equals}{name}: write FIELD=NAME, as in --column response=Comment")
+    return {field: name for field, _, name in parted}
+
+
+def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
+    """Return the survey to use, and whether it is the generated sample, which is written on first use."""
+    if data is not None:
+        return data, False
+    official = REPOSITORY / "data" / "avalanche" / "official"
+    if official.is_dir():
+        return official, False
+    sample = REPOSITORY / "data" / "avalanche" / "sample"
+    if not any(sample.glob("*.csv")):
+        from challenges.avalanche.sample import write_sample
+
+        write_sample(sample)
+    return next(iter(sorted(sample.glob("*.csv")))), True
+
+
+def _describe(path: Path, generated: bool) -> str:
+    return f"the generated sample {path} (no --data given)" if generated else str(path)

@@ -1,0 +1,188 @@
+"""All answers: as a map and as a table, to be searched, filtered and coded many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+
+from challenges.avalanche.charts import answer_map, hover_texts
+from challenges.avalanche.codebook import MACHINE
+from challenges.avalanche.database import database_url
+from challenges.avalanche.operations import add_theme, code_many, confirm
+from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, get_question, may_edit, report
+
+UNCODED, BY_MACHINE, DISAGREED = "(no decision)", "(only the machine's)", "(persons disagree)"
+
+
+def show_map(here: Context) -> None:
+    """The page of the map."""
+    st.header("Map of all answers")
+    found = get_discovery(here)
+    if found is None:
+        st.info("The map comes with the themes: let them be found first, on the page Find themes.")
+        return
+    st.caption("Alike answers lie close. Point at one to read it; draw around some to code them.")
+    rows = _filter(here, "map")
+    themes, codes, _ = get_codes(here)
+    of_theme = np.where(codes.any(axis=1), codes.argmax(axis=1), -1)
+    deepest = codes.shape[1] - 1 - codes[:, ::-1].argmax(axis=1) if codes.shape[1] else of_theme
+    of_theme = np.where(of_theme >= 0, deepest, -1)
+    shown = np.full(len(found.positions), np.nan, dtype=np.float32)[:, None].repeat(2, axis=1)
+    shown[rows] = found.positions[rows]
+    names = [here.book.themes[theme].name for theme in themes]
+    figure = answer_map(shown, _hovers(database_url(), here.number), of_theme, names)
+    event = st.plotly_chart(
+        figure, theme=None, key=here.key("map"), on_select="rerun", selection_mode=("lasso", "box", "points"),
+        config={"displaylogo": False, "scrollZoom": True},
+    )  # fmt: skip
+    points = event["selection"]["points"]  # type: ignore[index]
+    chosen = sorted({_row(point["customdata"]) for point in points})
+    if chosen:
+        _bulk(here, chosen, "map")
+        _read_only(here, chosen)
+
+
+@st.cache_resource(show_spinner="drawing \u2026", max_entries=4)
+def _hovers(url: str, number: int) -> NDArray[np.object_]:
+    return hover_texts(get_question(url, number).answers["response"].tolist())
+
+
+def show_table(here: Context) -> None:
+    """The page of the table."""
+    st.header("Answers")
+    rows = _filter(here, "table")
+    table = _table(here, rows)
+    st.caption(
+        f"{len(rows):,} of {len(here.question.answers):,} answers. Tick some, or all in the header, to code them."
+    )
+    event = st.dataframe(
+        table, hide_index=True, height=430, key=here.key("table"), on_select="rerun", selection_mode="multi-row",
+        column_config={"answer": st.column_config.TextColumn(width="large")},
+    )  # fmt: skip
+    ticked = [int(rows[i]) for i in event["selection"]["rows"] if i < len(rows)]  # type: ignore[index]
+    if ticked:
+        _bulk(here, ticked, "table")
+    else:
+        st.caption("Nothing is ticked.")
+
+
+def _filter(here: Context, name: str) -> NDArray[np.int64]:
+    """Rows that pass what is typed and chosen above."""
+    themes, codes, decided = get_codes(here)
+    columns = st.columns([3, 3, 2, 2])
+    words = columns[0].text_input("Search", key=here.key(f"{name}-words"), placeholder="all of these words")
+    options = [UNCODED, BY_MACHINE, DISAGREED, *themes]
+    wanted = columns[1].multiselect(
+        "Themes (any of)", options, key=here.themes_key(f"{name}-themes"),
+        format_func=lambda o: here.theme_name(o) if isinstance(o, int) and o in here.book.themes else str(o),
+    )  # fmt: skip
+    segment = columns[2].selectbox(
+        "Segment", [None, *here.question.segments.columns], key=here.key(f"{name}-segment"),
+        format_func=lambda c: "all" if c is None else str(c),
+    )  # fmt: skip
+    passes = matching(here.question.answers["response"], words)
+    if segment is not None:
+        values = here.question.segments[segment]
+        value = columns[3].selectbox(
+            "is", sorted(values.unique()), key=here.key(f"{name}-value"), format_func=lambda v: v or "(not given)"
+        )
+        passes &= (values == value).to_numpy()
+    if wanted:
+        any_of = codes[:, [themes.index(t) for t in wanted if t in themes]].any(axis=1)
+        if UNCODED in wanted:
+            any_of |= ~decided
+        for option, test in ((BY_MACHINE, _by_machine), (DISAGREED, _disagreed)):
+            if option in wanted:
+                any_of |= test(here)
+        passes &= any_of
+    return np.flatnonzero(passes)
+
+
+def matching(responses: pd.Series[str], words: str) -> NDArray[np.bool_]:
+    """Which answers hold all these words, whatever their case."""
+    passes = np.ones(len(responses), dtype=np.bool_)
+    lower = responses.str.lower()
+    for word in words.lower().split():
+        passes &= lower.str.contains(word, regex=False).to_numpy(dtype=bool)
+    return passes
+
+
+def _by_machine(here: Context) -> NDArray[np.bool_]:
+    rows = [row for row, decided in here.book.decisions.items() if set(decided) == {MACHINE}]
+    return np.isin(np.arange(len(here.question.answers)), rows)
+
+
+def _disagreed(here: Context) -> NDArray[np.bool_]:
+    rows = [
+        row
+        for row, decided in here.book.decisions.items()
+        if len({decision.themes for who, decision in decided.items() if who != MACHINE}) > 1
+    ]
+    return np.isin(np.arange(len(here.question.answers)), rows)
+
+
+def _table(here: Context, rows: NDArray[np.int64]) -> pd.DataFrame:
+    names = {theme: here.book.themes[theme].name for theme in here.book.themes}
+    present = [here.book.present(row) for row in rows.tolist()]
+    return pd.DataFrame(
+        {
+            "answer": here.question.answers["response"].to_numpy()[rows],
+            "themes": [" | ".join(sorted(names[t] for t in p[1].themes)) or "(none)" if p else "" for p in present],
+            "by": [p[0] if p else "" for p in present],
+            "respondent": here.question.answers["respondent_id"].to_numpy()[rows],
+            "not usable": here.question.answers["reason"].to_numpy()[rows],
+        }
+        | {str(name): values.to_numpy()[rows] for name, values in here.question.segments.items()}
+    )
+
+
+def _bulk(here: Context, rows: Sequence[int], name: str) -> None:
+    """A form that codes many answers at once."""
+    if not may_edit(here):
+        return
+    themes = here.book.ordered()
+    with st.form(here.key(f"{name}-bulk"), border=True):
+        st.text(f"{len(rows):,} answers chosen")
+        columns = st.columns(3)
+        add = columns[0].multiselect("Add themes", themes, format_func=here.theme_name)
+        remove = columns[1].multiselect("Take themes away", themes, format_func=here.theme_name)
+        new = columns[2].text_input("Add a new theme", max_chars=200)
+        buttons = st.columns(4)
+        apply = buttons[0].form_submit_button("Code them", type="primary")
+        confirmed = buttons[1].form_submit_button("Confirm their themes")
+        none = buttons[2].form_submit_button("No theme fits")
+    if apply and not (add or remove or new.strip()):
+        st.error("Choose a theme to add or to take away.")
+        return
+    if apply:
+        report(lambda: _code(here, rows, add, remove, " ".join(new.split())), f"coded {len(rows):,} answers")
+    elif confirmed:
+        act(here, f"confirmed {len(rows):,} answers", confirm(here.who, rows))
+    elif none:
+        act(here, f"no theme fits {len(rows):,} answers", code_many(here.who, rows, remove=themes))
+    if apply or confirmed or none:
+        st.rerun()
+
+
+def _code(here: Context, rows: Sequence[int], add: list[int], remove: list[int], new: str) -> None:
+    book = here.book
+    if new:
+        here.store.apply(here.number, here.who, f"added the theme {new}", add_theme(new))
+        book = here.store.codebook(here.number)
+        add = [*add, *(theme for theme in book.themes if book.themes[theme].name == new)]
+    names = [book.themes[t].name for t in add if t in book.themes] + [f"not {here.book.themes[t].name}" for t in remove]
+    what = f"coded {len(rows):,} answers as {', '.join(names)}"
+    here.store.apply(here.number, here.who, what, code_many(here.who, rows, add, remove))
+
+
+def _read_only(here: Context, rows: Sequence[int]) -> None:
+    st.dataframe(_table(here, np.array(rows, dtype=np.int64)), hide_index=True, height=300)
+
+
+def _row(customdata: Any) -> int:
+    return int(customdata[0] if isinstance(customdata, (list, tuple)) else customdata)

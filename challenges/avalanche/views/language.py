@@ -1,0 +1,84 @@
+"""The words that set themes apart, and the themes that come together."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from challenges.avalanche.charts import all_terms, distinguishing_terms, pair_heatmap
+from challenges.avalanche.database import database_url
+from challenges.avalanche.findings import p_value
+from challenges.avalanche.language import TermCounts, compare, count_terms, telling
+from challenges.avalanche.segments import co_occurrence
+from challenges.avalanche.views.context import Context, get_codes, get_question
+
+N_TERMS = 14
+MAX_PAIRS = 24
+"""Themes in the picture of pairs; more are not readable."""
+
+
+@st.cache_resource(show_spinner="counting words \u2026", max_entries=4)
+def _counts(url: str, number: int) -> TermCounts:
+    return count_terms(get_question(url, number).answers["response"].tolist())
+
+
+def show(here: Context) -> None:
+    """The page of distinguishing language."""
+    st.header("Language that distinguishes themes")
+    with_machine = st.toggle("Count the machine's themes where no person has decided", value=True)
+    themes, codes, decided = get_codes(here, with_machine)
+    usable = here.question.answers["usable"].to_numpy(dtype=bool)
+    counted = [t for t, n in zip(themes, codes[decided & usable].sum(axis=0), strict=True) if n]
+    if not counted:
+        st.info("No answer has a theme yet.")
+        return
+    columns = st.columns(2)
+    most = max(counted, key=lambda t: int(codes[:, themes.index(t)].sum()))
+    a = columns[0].selectbox(
+        "Theme", counted, counted.index(most), format_func=here.theme_name, key=here.themes_key("lang-a")
+    )
+    b = columns[1].selectbox(
+        "against", [None, *(t for t in counted if t != a)], key=here.themes_key("lang-b"),
+        format_func=lambda t: "all other answers" if t is None else here.theme_name(t),
+    )  # fmt: skip
+    rows_a: NDArray[np.bool_] = codes[:, themes.index(a)] & usable
+    rows_b = (codes[:, themes.index(b)] if b is not None else decided & ~rows_a) & usable
+    table = compare(_counts(database_url(), here.number), rows_a, rows_b)
+    if table.empty:
+        st.info("These answers share too few words to compare.")
+        return
+    first, second = telling(table, N_TERMS), telling(table, N_TERMS, against=True)
+    names = here.book.themes[a].name, here.book.themes[b].name if b is not None else "all other answers"
+    tellings, everything, numbers = st.tabs(["The most telling", "All terms", "Numbers"])
+    tellings.plotly_chart(distinguishing_terms(first, second, *names), theme=None, key=here.key("terms"))
+    tellings.caption(
+        "Log-odds ratio of each word or phrase under an informative Dirichlet prior, the language of all answers "
+        "(Monroe, Colaresi and Quinn 2008). An interval that crosses 0: the difference may be chance."
+    )
+    shown = [*first["term"], *second["term"]]
+    everything.plotly_chart(all_terms(table, shown), theme=None, key=here.key("all-terms"))
+    numbers.dataframe(table.round(3), hide_index=True)
+
+
+def show_pairs(here: Context) -> None:
+    """The page of themes that come together."""
+    st.header("Themes that come together")
+    with_machine = st.toggle("Count the machine's themes where no person has decided", value=True)
+    themes, codes, decided = get_codes(here, with_machine)
+    usable = here.question.answers["usable"].to_numpy(dtype=bool)
+    leaves = [j for j, t in enumerate(themes) if t not in {theme.parent for theme in here.book.themes.values()}]
+    counted = codes[decided & usable][:, leaves]
+    order = [j for j in np.argsort(-counted.sum(axis=0), kind="stable")[:MAX_PAIRS] if counted[:, j].any()]
+    if len(order) < 2:
+        st.info("Fewer than two themes have answers.")
+        return
+    names = [here.book.themes[themes[leaves[j]]].name for j in order]
+    pairs = co_occurrence(counted[:, order], names)
+    st.caption(
+        "Numbers are answers that have both; colour says how many times more (blue) or less (orange) than by chance; "
+        "* is not chance, corrected for the number of pairs."
+    )
+    st.plotly_chart(pair_heatmap(pairs, names), theme=None, key=here.key("pairs"))
+    shown = pairs[pairs["both"] > 0].assign(p_adjusted=[p_value(p) for p in pairs[pairs["both"] > 0]["p_adjusted"]])
+    st.dataframe(shown.round(2), hide_index=True)

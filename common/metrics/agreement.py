@@ -1,0 +1,75 @@
+"""Agreement of persons who coded the same things: Cohen's kappa of two, Krippendorff's alpha of any number."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+    """Agreement of two coders beyond what their shares of codes give by chance (Cohen, 1960): 1 is perfect.
+
+    Args:
+        first: (N,) the code that the first coder gave each thing.
+        second: (N,) the second coder's.
+
+    Returns:
+        NaN where nothing was coded, or both gave everything one and the same code: chance then explains it all.
+
+    Raises:
+        ValueError: other lengths.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} codes are not of the same things")
+    number: dict[Hashable, int] = {}
+    pairs = [(number.setdefault(a, len(number)), number.setdefault(b, len(number))) for a, b in zip(first, second, strict=True)]
+    counts = np.zeros((len(number), len(number)))  # (C, C)
+    for a, b in pairs:
+        counts[a, b] += 1
+    n = counts.sum()
+    by_chance = float(counts.sum(1) @ counts.sum(0)) / n**2 if n else 1.0
+    return float((np.trace(counts) / n - by_chance) / (1 - by_chance)) if by_chance < 1 else float("nan")
+
+
+def krippendorff_alpha(codes: Sequence[Sequence[Hashable | None]]) -> float:
+    """Agreement of coders beyond chance, for nominal codes (Krippendorff, 'Content Analysis', 2004, chapter 11).
+
+    Coders may be any number, and each may have coded any of the things. 1 is perfect, 0 is chance; 0.8 is the usual
+    bar for firm conclusions, 0.667 for tentative ones.
+
+    Args:
+        codes: of each coder the codes of all N things; None: not coded.
+
+    Returns:
+        NaN where no thing has two codes, or only one code was ever given.
+
+    Raises:
+        ValueError: coders with other numbers of things.
+    """
+    if len({len(row) for row in codes}) > 1:
+        raise ValueError("every coder needs as many codes as there are things; None is not coded")
+    number: dict[Hashable, int] = {}
+    for row in codes:
+        for code in row:
+            if code is not None:
+                number.setdefault(code, len(number))
+    counts = np.zeros((len(codes[0]) if codes else 0, len(number)))  # (N, C) how often each thing got each code
+    for row in codes:
+        for i, code in enumerate(row):
+            if code is not None:
+                counts[i, number[code]] += 1
+    counts = counts[counts.sum(1) >= 2]  # a single code agrees with nobody's
+    return _alpha(counts)
+
+
+def _alpha(counts: NDArray[np.float64]) -> float:
+    per_thing = counts.sum(1)  # (N,)
+    totals = counts.sum(0)  # (C,)
+    n = totals.sum()
+    expected = n**2 - float(totals @ totals)  # pairs of different codes, were they dealt out by chance
+    if n == 0 or expected == 0:
+        return float("nan")
+    observed = float(((per_thing**2 - (counts**2).sum(1)) / (per_thing - 1)).sum())
+    return float(1 - (n - 1) * observed / expected)

@@ -1,0 +1,43 @@
+"""Every figure that the README states of discovery and coding is the one in the committed JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+METRICS = ("n_themes", "ami", "ari", "homogeneity", "completeness", "best_match_f1")
+FLOOR_AMI, FLOOR_F1 = 0.62, 0.78
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Any]:
+    metrics = json.loads((REPOSITORY / "benchmarks" / "avalanche_metrics.json").read_text("utf-8"))
+    assert metrics["n_seeds"] == 10
+    return metrics["questions"][0]
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return (REPOSITORY / "challenges" / "avalanche" / "README.md").read_text("utf-8")
+
+
+def test_discovery(page: str, measured: dict[str, Any]):
+    for method in measured["discovery"].values():
+        n_themes, *scores = (method[name] for name in METRICS)
+        row = [f"{n_themes['mean']:.1f}", *(f"{score['mean']:.3f} ({score['sd']:.3f})" for score in scores)]
+        assert " | ".join(row) in page
+    assert f"leaves {measured['discovery']['bertopic']['nowhere']['mean']:.0%} of the answers out" in page
+    assert measured["discovery"]["consensus"]["ami"]["mean"] >= FLOOR_AMI
+
+
+def test_coding(page: str, measured: dict[str, Any]):
+    coding = measured["coding"]
+    for name in ("asked", "random"):
+        pairs = zip(coding[name]["mean"], coding[name]["sd"], strict=True)
+        assert " | ".join(f"{mean:.3f} ({sd:.3f})" for mean, sd in pairs) in page
+    assert f"calibration error of the probabilities is {coding['expected_calibration_error']['mean']:.3f}" in page
+    at = coding["n_coded"].index(120)
+    assert coding["asked"]["mean"][at] >= FLOOR_F1
+    assert coding["asked"]["mean"][at] - coding["random"]["mean"][at] > 3 * coding["asked"]["sd"][at]

@@ -1,0 +1,87 @@
+"""Excel workbooks, honest and otherwise."""
+
+import datetime
+import io
+import zipfile
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from common.data.excel import read_workbook
+from common.data.text_tables import read_text_table
+from common.errors import UserError
+
+
+def workbook(*sheets: list[list[object]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for number, rows in enumerate(sheets):
+        sheet = book.create_sheet(f"sheet {number}")
+        for row in rows:
+            sheet.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def repacked(content: bytes, name: str, text: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as new:
+        for member in old.namelist():
+            new.writestr(member, text if member == name else old.read(member))
+    return stream.getvalue()
+
+
+ROWS: list[list[object]] = [["id", "text", None], [7.0, "Zwei\nZeilen", None], [None, None, None], [2.5, None, None]]
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def test_cells_become_text_and_empty_rows_and_columns_go():
+    when = datetime.datetime(2026, 1, 31, 13, 0)
+    columns, rows = read_workbook(workbook([*ROWS, [when, True]], []), "a.xlsx")
+    assert columns == ["id", "text"]
+    assert rows == [["7", "Zwei\nZeilen"], ["2.5", ""], ["2026-01-31T13:00:00", "True"]]
+
+
+def test_a_workbook_is_a_table_and_gives_way_to_a_csv_beside_it(tmp_path: Path):
+    (tmp_path / "a.xlsx").write_bytes(workbook([["id", "text"], [1, "x"], [2, "y", "more"]]))
+    table = read_text_table(tmp_path)
+    assert (table.columns, table.rows, table.ragged) == (["id", "text"], [["1", "x"], ["2", "y"]], [2])
+    (tmp_path / "b.csv").write_text("id,text\n3,z\n")
+    assert read_text_table(tmp_path).rows == [["3", "z"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK, and no more", "not a readable zip"),
+        (workbook([], []), r"it has 0 \(none\)"),
+        (workbook([["a"]], [["b"]]), r"it has 2 \('sheet 0', 'sheet 1'\)"),
+        (repacked(workbook([["a"]]), SHEET, b"<worksheet"), "not a readable Excel workbook"),
+        (repacked(workbook([["a"]]), SHEET, b" " * 30_000_000), "expands more than 200 times"),
+        (
+            repacked(
+                workbook([["a"]]),
+                SHEET,
+                b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><worksheet>&b;</worksheet>',
+            ),
+            "not a readable Excel workbook",
+        ),
+    ],
+    ids=["no zip", "empty", "two sheets", "broken", "bomb", "entities"],
+)
+def test_what_is_refused(content: bytes, message: str):
+    with pytest.raises(UserError, match=message):
+        read_workbook(content, "a.xlsx")
+
+
+def test_a_cell_far_out_is_refused_before_memory_fills(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("common.data.excel.MAX_CELLS", 10_000)
+    book = openpyxl.Workbook()
+    for row in (1, 2):
+        book.active.cell(row, 16_384, "far")
+    stream = io.BytesIO()
+    book.save(stream)
+    with pytest.raises(UserError, match="more than 10000 cells"):
+        read_workbook(stream.getvalue(), "a.xlsx")

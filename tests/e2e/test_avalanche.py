@@ -1,0 +1,60 @@
+"""The commands as a user runs them."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ABOUT_PRICE = [
+    "too expensive",
+    "It\u2019s too expensive",
+    "too expensive for me",
+    "price too high",
+    "the price is too high",
+]
+ABOUT_MOVING = ["moving abroad", "I am moving", "moved to Spain", "moving to another country", "we are moving house"]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "challenges.avalanche", *map(str, arguments)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=280)
+
+
+@pytest.mark.slow
+def test_discovering_writes_every_answer(tmp_path: Path):
+    texts = [*ABOUT_PRICE * 2, *ABOUT_MOVING * 2, "Too expensive and we are moving house", "n/a", ""]
+    with (tmp_path / "a.csv").open("w", encoding="cp1252", newline="") as file:
+        writer = csv.writer(file, delimiter=";")
+        writer.writerow(["Respondent ID", "Comment", "plan"])
+        writer.writerows([str(i), text, "free"] for i, text in enumerate(texts))
+    out = tmp_path / "out"
+    done = run("discover", "--data", tmp_path / "a.csv", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["questions"][0]["usable"] == 21
+    assert summary["flaws"]["blank"] == summary["flaws"]["says_nothing"] == 1
+    assert {"themes.md", "report.json", "map.png"} <= {path.name for path in out.iterdir()}
+    table = pd.read_parquet(out / "themes.parquet")
+    assert set(table["respondent_id"]) == set(map(str, range(23)))
+    assert table.loc[table["respondent_id"].isin(["21", "22"]), "theme_id"].tolist() == [-1, -1]
+    first = table.drop_duplicates("respondent_id").set_index("respondent_id")["theme_id"]
+    assert not set(first[map(str, range(10))]) & set(first[map(str, range(10, 20))]) - {-1}
+
+
+def test_a_mistake_of_the_user_is_one_line(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("who,what\n1,slow\n")
+    for arguments, message in (
+        (("--data", tmp_path / "a.csv"), "no column of answers"),
+        (("--data", tmp_path / "b.csv"), "no such file"),
+        (("--data", tmp_path / "a.csv", "--column", "response"), "write FIELD=NAME"),
+    ):
+        done = run("discover", *arguments, "--out", tmp_path / "out")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
