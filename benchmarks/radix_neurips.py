@@ -1,6 +1,6 @@
 """Encoding, searching, starting and indexing papers, and a million vectors beside exact search.
 
-    python benchmarks/radix_neurips.py [--data FILE] [--vectors N] [--quick]
+    python benchmarks/radix_neurips.py [--data FILE] [--vectors N] [--part encoding|corpus|stores] [--quick]
 
 1. Abstracts encoded in a second by the exported encoder, and by sentence-transformers in eager PyTorch with its own
    defaults, in turn and in this run; the cosine between the vectors of the two.
@@ -8,12 +8,15 @@
 3. The real command in a process of its own: `search` from an index, `index` of the whole corpus.
 4. A million vectors (`--vectors`): the corpus's own vectors, each with noise of so much length that the nearest
    neighbour is as far as in the corpus. Each kind of store: seconds to build, memory, recall@10 of exact search, and
-   milliseconds of a query, asked one at a time. Queries are further noisy vectors.
+   milliseconds of a query, asked one at a time. Queries are further noisy vectors. HNSW, whose links take longest to
+   build, ends at 200,000.
 
-The corpus is `--data`, else the generated sample. `--quick` measures little of everything, and writes nothing.
+The corpus is `--data`, else the generated sample. `--part` measures one part and keeps what the last run wrote of the
+others. `--quick` measures little of everything, and writes nothing.
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -44,11 +47,14 @@ RESULT = HERE.with_suffix(".json")
 Vectors = NDArray[np.float32]
 BLOCK = 50_000
 N_QUERIES = 1_000
+HNSW_UP_TO = 200_000
+PARTS = ("encoding", "corpus", "stores")
 
 
 def memory_mb() -> float:
     """Resident memory of this process now."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # gives back what earlier stores have freed
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     return int(fields["VmRSS"].split()[0]) / 1024
 
@@ -128,6 +134,8 @@ def measure_stores(vectors: Vectors, sizes: list[int]) -> dict[str, Any]:
         queries = perturbed(vectors, N_QUERIES, length, seed=1)
         truth = exact_neighbours(perturbed(vectors, size, length, seed=0), queries)
         for kind in Kind:
+            if kind is Kind.HNSW and size > HNSW_UP_TO:
+                continue
             n = 100 if kind is Kind.EXACT else N_QUERIES
             row = measure_store(kind, lambda n=size: perturbed(vectors, n, length, seed=0), queries[:n], truth[:n])
             results.setdefault(str(size), {})[kind.value] = row
@@ -173,11 +181,21 @@ def run_command(*arguments: str) -> tuple[float, float, str]:
     return time.perf_counter() - started, usage.ru_maxrss / 1024, output
 
 
-def measure_commands(data: Path, model: Path, folder: Path, n_queries: int) -> tuple[dict[str, Any], Vectors]:
-    """Index the corpus, start from the index, and search in it; also the vectors of the index."""
-    indexed_s, indexed_mb, output = run_command(
+def measure_index(data: Path, model: Path, folder: Path) -> dict[str, Any]:
+    """Index the corpus into `folder`."""
+    seconds, peak_mb, output = run_command(
         "index", "--data", str(data), "--out", str(folder), "--model", str(model), "--json"
     )
+    return {
+        "seconds": round(seconds, 1),
+        "papers_per_s": round(json.loads(output)["n_papers"] / seconds, 1),
+        "peak_mb": round(peak_mb),
+        "on_disk_mb": round(sum(path.stat().st_size for path in folder.iterdir()) / 1e6, 1),
+    }
+
+
+def measure_search(model: Path, folder: Path, n_queries: int) -> dict[str, Any]:
+    """Start from an index, and search in it."""
     starts = [run_command("search", "--index", str(folder), "--model", str(model), "--json")[:2] for _ in range(5)]
     searcher = load_searcher(folder, model)
     texts = searcher.corpus.papers()
@@ -187,23 +205,15 @@ def measure_commands(data: Path, model: Path, folder: Path, n_queries: int) -> t
         started = time.perf_counter()
         searcher.like_text("\n\n".join(texts[row]))
         seconds.append(time.perf_counter() - started)
-    n_papers = json.loads(output)["n_papers"]
-    vectors = searcher.store.vectors(searcher.corpus.ids.tolist())
-    results = {
-        "papers": n_papers,
-        "index": {
-            "seconds": round(indexed_s, 1),
-            "papers_per_s": round(n_papers / indexed_s, 1),
-            "peak_mb": round(indexed_mb),
-            "on_disk_mb": round(sum(path.stat().st_size for path in folder.iterdir()) / 1e6, 1),
-        },
+    return {
+        "papers": len(texts),
         "start_and_one_search": {
             "seconds": round(min(s for s, _ in starts), 2),
             "peak_mb": round(max(mb for _, mb in starts)),
         },
         "search": {"queries": len(seconds), **quantiles(seconds[len(seconds) // 10 :])},  # the first ones warm up
+        "imports_torch": torch_is_imported(folder, model),
     }
-    return results, vectors
 
 
 def torch_is_imported(folder: Path, model: Path) -> bool:
@@ -239,35 +249,41 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="papers, as --data of the commands; by default the sample")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="folder of the encoder that searches")
+    parser.add_argument("--index", type=Path, help="folder of an index of --data; by default it is made, and timed")
+    parser.add_argument("--part", choices=PARTS, help="measure this part only")
     parser.add_argument("--vectors", type=int, default=1_000_000, help="the most vectors a store is measured with")
     parser.add_argument("--quick", action="store_true", help="little of everything; nothing is written")
     options = parser.parse_args()
     sizes = [5_000] if options.quick else sorted({index.EXACT_UP_TO, 200_000, options.vectors})
+    parts = PARTS if options.part is None else (options.part,)
+    result = json.loads(RESULT.read_text("utf-8")) if options.part and RESULT.is_file() else {}
+    result |= {
+        "machine": f"{available_cores()} cores, {platform.machine()}",
+        "data": "given with --data" if options.data else "the generated sample",
+    }
     with tempfile.TemporaryDirectory() as name:
-        data = options.data
+        data, folder = options.data, options.index or Path(name) / "index"
         if data is None:
             write_sample(Path(name))
             data = Path(name) / f"{TABLE}.zip"
-        folder = Path(name) / "index"
-        corpus, vectors = measure_commands(data, options.model, folder, 50 if options.quick else 500)
-        corpus["imports_torch"] = torch_is_imported(folder, options.model)
-        print(f"corpus: {corpus}", file=sys.stderr, flush=True)
-        # After the commands: a child's peak memory begins with that of this process, into which torch now comes.
-        abstracts = [text for text in load(data).abstracts if text][: 32 if options.quick else 512]
-        encoding = measure_encoding(abstracts, 1 if options.quick else 3)
-        print(f"encoding: {encoding}", file=sys.stderr, flush=True)
-    result = {
-        "machine": f"{available_cores()} cores, {platform.machine()}",
-        "data": "given with --data" if options.data else "the generated sample",
-        "encoding": encoding,
-        "corpus": corpus,
-        "stores": measure_stores(vectors, sizes),
-    }
-    result["limits_broken"] = limits_broken(result, str(sizes[-1]))
+        if options.index is None and {"corpus", "stores"} & {*parts}:
+            result["index"] = measure_index(data, options.model, folder)
+        if "corpus" in parts:
+            result["corpus"] = measure_search(options.model, folder, 50 if options.quick else 500)
+        if "stores" in parts:
+            searcher = load_searcher(folder, options.model)
+            vectors = searcher.store.vectors(searcher.corpus.ids.tolist())
+            result["stores"] = measure_stores(vectors, sizes)
+        if "encoding" in parts:
+            # Last: a child's peak memory begins with that of this process, into which torch now comes.
+            abstracts = [text for text in load(data).abstracts if text][: 32 if options.quick else 512]
+            result["encoding"] = measure_encoding(abstracts, 1 if options.quick else 3)
+    if options.part is None or {*PARTS} <= result.keys():
+        result["limits_broken"] = limits_broken(result, str(sizes[-1]))
     if not options.quick:
         write_json(result, RESULT)
     print(json.dumps(result, indent=2))
-    return 1 if result["limits_broken"] else 0
+    return 1 if result.get("limits_broken") else 0
 
 
 if __name__ == "__main__":

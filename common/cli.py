@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from common.data.tables import json_text
 from common.errors import UserError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import typer
     from rich.progress import Progress
 
+DATA: Final = Path(__file__).resolve().parents[1] / "data"
 SHOW_AFTER_S = 2.0
 LINE_EVERY_S = 10.0
 
@@ -39,6 +42,33 @@ def create_app(name: str, help: str) -> typer.Typer:
     # With one verb only, Typer would drop the verb's name from the command line; a callback keeps it.
     app.callback()(lambda: None)
     return app
+
+
+def data_or_sample(package: str, file: str, given: Path | None, *, alone: bool = False) -> tuple[Path, bool]:
+    """The data set that a command uses, and whether it is the generated sample, which is written on first use.
+
+    What was given; else `data/<challenge>/official`, if it is there; else `data/<challenge>/sample`.
+
+    Args:
+        package: of the challenge, such as "challenges.vinted"; its module `sample` has `write_sample(folder)`.
+        file: of the sample; where it is missing, the sample is written.
+        given: by the user.
+        alone: this file is the data set, not the folder: the truth may lie beside it.
+    """
+    if given is not None:
+        return given, False
+    folder = DATA / package.rpartition(".")[2]
+    if (folder / "official").is_dir():
+        return folder / "official", False
+    sample = folder / "sample"
+    if not (sample / file).is_file():
+        import_module(f"{package}.sample").write_sample(sample)
+    return sample / file if alone else sample, True
+
+
+def describe_data(path: Path | str, generated: bool) -> str:
+    """Name a data set in a summary line."""
+    return f"the generated sample {path} (no --data given)" if generated else str(path)
 
 
 def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:

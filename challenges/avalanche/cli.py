@@ -1,11 +1,12 @@
 """Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from common.cli import create_app, print_summary
+from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
 
@@ -14,6 +15,8 @@ app = create_app("avalanche", "Open survey answers -> themes, codes, and a dashb
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENCODER = REPOSITORY / "data" / "weights" / "text_encoder"
 RUNS = Path("runs/avalanche")
+
+_data_or_sample = partial(data_or_sample, "challenges.avalanche", "hiking_app.csv", alone=True)
 
 DataOption = Annotated[
     Path | None,
@@ -73,7 +76,9 @@ def discover(
         "flaws": {kind: flaw["count"] for kind, flaw in survey.report["flaws"].items()},
     }
     each = "; ".join(f"{len(q['themes'])} themes in {q['usable']} answers to {q['question']!r}" for q in found)
-    print_summary(summary, f"{written.themes}: {each}, of {_describe(path, generated)}; read {written.page}", as_json)
+    print_summary(
+        summary, f"{written.themes}: {each}, of {describe_data(path, generated)}; read {written.page}", as_json
+    )
 
 
 @app.command()
@@ -93,7 +98,7 @@ def evaluate(
     path, generated = _data_or_sample(data)
     metrics = evaluate_survey(load(path, _columns(column)), seeds)
     write_json(metrics, out)
-    text = f"{out}: {_describe(path, generated)}: {headline(metrics)}"
+    text = f"{out}: {describe_data(path, generated)}: {headline(metrics)}"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
@@ -127,22 +132,3 @@ def _columns(given: list[str] | None) -> dict[str, str]:
         if not (field and equals and name):
             raise UserError(f"--column {field}{equals}{name}: write FIELD=NAME, as in --column response=Comment")
     return {field: name for field, _, name in parted}
-
-
-def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
-    """Return the survey to use, and whether it is the generated sample, which is written on first use."""
-    if data is not None:
-        return data, False
-    official = REPOSITORY / "data" / "avalanche" / "official"
-    if official.is_dir():
-        return official, False
-    sample = REPOSITORY / "data" / "avalanche" / "sample"
-    if not any(sample.glob("*.csv")):
-        from challenges.avalanche.sample import write_sample
-
-        write_sample(sample)
-    return next(iter(sorted(sample.glob("*.csv")))), True
-
-
-def _describe(path: Path, generated: bool) -> str:
-    return f"the generated sample {path} (no --data given)" if generated else str(path)

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from common.cli import create_app, print_summary
+from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.inference.batch import Engine
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Unit(StrEnum):
     KW = "kW"
     W = "W"
 
+
+_data_or_sample = partial(data_or_sample, "challenges.radix_energy", "household_energy_consumption.zip", alone=True)
 
 DataOption = Annotated[
     Path | None,
@@ -105,7 +108,7 @@ def cluster(
     save_types(out, found, fingerprint([path]))
     text = (
         f"{out}: {summary['n_types']} types among {summary['n_households']} households of "
-        f"{_describe(path, generated)} ({dataset.report['layout']}); {summary['verdict']}; "
+        f"{describe_data(path, generated)} ({dataset.report['layout']}); {summary['verdict']}; "
         f"{summary['n_atypical']} fit nowhere{_unused(dataset, out / 'clusters.report.json')}"
     )
     print_summary(summary, text, as_json)
@@ -145,7 +148,7 @@ def assign(
     report = summary | {"unused": dataset.unused, "input": dataset.report}
     write(tabulate(dataset, households, assignment, types), out, report)
     text = (
-        f"{out}: {summary['n_households']} households of {_describe(path, generated)} "
+        f"{out}: {summary['n_households']} households of {describe_data(path, generated)} "
         f"({dataset.report['layout']}) assigned to {len(types.names)} types; "
         f"{summary['n_atypical']} fit nowhere{_unused(dataset, out.with_suffix('.report.json'))}"
     )
@@ -168,7 +171,7 @@ def evaluate(
     dataset = _load(path)
     metrics = evaluate_method(dataset.readings, seeds=range(seeds))
     write_json(metrics, out)
-    text = f"{out}: {headline(metrics)}; {_describe(path, generated)}"
+    text = f"{out}: {headline(metrics)}; {describe_data(path, generated)}"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
@@ -199,23 +202,3 @@ def _summary(dataset: "Dataset", path: Path, generated: bool) -> dict[str, Any]:
 
 def _unused(dataset: "Dataset", report: Path) -> str:
     return f"; {len(dataset.unused)} could not be used, see {report}" if dataset.unused else ""
-
-
-def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
-    """Return the data to use, and whether it is the generated sample, which is written on first use."""
-    if data is not None:
-        return data, False
-    official = REPOSITORY / "data" / "radix_energy" / "official"
-    if official.is_dir():
-        return official, False
-    from challenges.radix_energy.sample import TABLE, write_sample
-
-    sample = REPOSITORY / "data" / "radix_energy" / "sample"
-    archive = sample / f"{TABLE}.zip"
-    if not archive.is_file():
-        write_sample(sample)
-    return archive, True
-
-
-def _describe(path: Path, generated: bool) -> str:
-    return f"the generated sample {path} (no --data given)" if generated else str(path)

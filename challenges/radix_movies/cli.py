@@ -1,12 +1,13 @@
 """Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from common.cli import create_app, print_summary
+from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
 
@@ -15,6 +16,8 @@ app = create_app("radix_movies", "Synopsis and poster of a film -> its five like
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = REPOSITORY / "data" / "weights" / "radix_movies"
 RUNS = Path("runs/radix_movies")
+
+_data_or_sample = partial(data_or_sample, "challenges.radix_movies", "movies_dataset.csv")
 
 DataOption = Annotated[
     Path | None,
@@ -64,7 +67,7 @@ def predict(
     }
     write(tabulate(dataset.films, found, GENRES), out, summary | {"flaws": flaws.as_dict(), "layout": dataset.found})
     used = ", ".join(f"{count} from {name}" for name, count in summary["modalities"].items())
-    text = f"{out}: {len(dataset.films)} films of {_describe(path, generated)}: {used}"
+    text = f"{out}: {len(dataset.films)} films of {describe_data(path, generated)}: {used}"
     if flaws.counts:
         text += f"; {flaws.counts.total()} flaws, see {out.with_suffix('.report.json')}"
     print_summary(summary, text, as_json)
@@ -92,7 +95,7 @@ def train(
     measured = json.loads(metrics.read_text(encoding="utf-8"))["scores"] if metrics else {}
     prepared = prepare(load(path, labelled=True), runs, seed)
     train_model(prepared, out, measured)
-    text = f"{out}: trained on {len(prepared.features)} films of {_describe(path, generated)}"
+    text = f"{out}: trained on {len(prepared.features)} films of {describe_data(path, generated)}"
     print_summary({"out": out, "data": path, "n_films": len(prepared.features)}, text, as_json)
 
 
@@ -129,7 +132,7 @@ def compare(
     write_json(table, out)
     lines = [f"{name} {Interval(**m['map_at_5'])}" for name, m in table["methods"].items()]
     print_summary(
-        {"out": out, "data": path, **table}, f"{out}: {_describe(path, generated)}; " + "; ".join(lines), as_json
+        {"out": out, "data": path, **table}, f"{out}: {describe_data(path, generated)}; " + "; ".join(lines), as_json
     )
 
 
@@ -150,7 +153,7 @@ def evaluate(
     path, generated = _data_or_sample(data)
     fingerprint = load_artifact(model, "radix_movies").manifest.data_fingerprint
     metrics = evaluate_model(load_model(model), load(path, labelled=True), out, fingerprint)
-    text = f"{out}: {metrics['n_films']} films of {_describe(path, generated)}: {headline(metrics)}"
+    text = f"{out}: {metrics['n_films']} films of {describe_data(path, generated)}: {headline(metrics)}"
     if metrics["seen_in_training"]:
         text += "; these films were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
@@ -178,22 +181,3 @@ def serve(
         print_summary({"address": address}, f"Film genres are served at {address} (Ctrl-C stops it)", as_json)
 
     run_service(service, settings, host=host, port=port, announce=announce)
-
-
-def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
-    """Return the data set to use, and whether it is the generated sample, which is written on first use."""
-    if data is not None:
-        return data, False
-    official = REPOSITORY / "data" / "radix_movies" / "official"
-    if official.is_dir():
-        return official, False
-    sample = REPOSITORY / "data" / "radix_movies" / "sample"
-    if not (sample / "movies_dataset.csv").is_file():
-        from challenges.radix_movies.sample import write_sample
-
-        write_sample(sample)
-    return sample, True
-
-
-def _describe(path: Path, generated: bool) -> str:
-    return f"the generated sample {path} (no --data given)" if generated else str(path)

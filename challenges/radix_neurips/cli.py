@@ -1,13 +1,14 @@
 """Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
 import typer
 
-from common.cli import create_app, print_summary
+from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
 
@@ -20,6 +21,8 @@ app = create_app("radix_neurips", "An abstract -> the papers most similar to it.
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED = REPOSITORY / "data" / "weights" / "radix_neurips"
 RUNS = Path("runs/radix_neurips")
+
+_data_or_sample = partial(data_or_sample, "challenges.radix_neurips", "neurips_papers.zip", alone=True)
 
 DataOption = Annotated[
     Path | None,
@@ -71,7 +74,7 @@ def batch(
     from common.models.text import load_text_encoder
 
     encoder, phrases = load_text_encoder(model), load_keyphraseness(model)
-    path, generated = data_or_sample(corpus)
+    path, generated = _data_or_sample(corpus)
     columns = _columns(id_column, title_column, abstract_column, year_column)
     papers = load(path, columns)
     asked = papers if queries is None else load(queries, columns)
@@ -92,7 +95,7 @@ def batch(
     write(table, out, report if queries is None else report | {"queries_report": asked.report})
     text = (
         f"{out}: {found.shape[1]} papers for each of {len(asked)} queries among the {len(papers)} papers of "
-        f"{describe(path, generated)}{_unusable(summary['n_unusable'], out)}"
+        f"{describe_data(path, generated)}{_unusable(summary['n_unusable'], out)}"
     )
     print_summary(summary, text, as_json)
 
@@ -171,7 +174,7 @@ def index(
     from common.artifacts import fingerprint
     from common.data.tables import write_json
 
-    path, generated = data_or_sample(data)
+    path, generated = _data_or_sample(data)
     corpus = load(path, _columns(id_column, title_column, abstract_column, year_column))
     searcher = build_searcher(corpus, model, data_fingerprint=fingerprint([path]), engine=engine)
     save_searcher(searcher, out)
@@ -184,7 +187,7 @@ def index(
         "encoder": searcher.encoder.fingerprint,
     }
     write_json(summary | {"corpus_report": corpus.report}, out.with_suffix(".report.json"))
-    text = f"{out}: {len(corpus)} papers of {describe(path, generated)}{_unusable(summary['n_unusable'], out)}"
+    text = f"{out}: {len(corpus)} papers of {describe_data(path, generated)}{_unusable(summary['n_unusable'], out)}"
     print_summary(summary, text, as_json)
 
 
@@ -212,7 +215,7 @@ def serve(
     settings = read_settings(ServiceSettings)
     searcher, path, generated = _open_searcher(data, index, model)
     service = create_neurips_service(searcher, settings)
-    text = f"{len(searcher.corpus)} papers of {describe(path, generated)} are searched at"
+    text = f"{len(searcher.corpus)} papers of {describe_data(path, generated)} are searched at"
 
     def announce(address: str) -> None:
         print_summary({"address": address}, f"{text} {address} (Ctrl-C stops it)", as_json)
@@ -248,10 +251,10 @@ def train(
     from challenges.radix_neurips.train import train as train_encoder
     from common.artifacts import fingerprint
 
-    path, generated = data_or_sample(data)
+    path, generated = _data_or_sample(data)
     names = read_keywords(keywords, canon)
     encoder = train_encoder(load(path), names, out, data_fingerprint=fingerprint([path, keywords]), held_out=held_out)
-    text = f"{out}: encoder {encoder.fingerprint}, adapted to {describe(path, generated)}"
+    text = f"{out}: encoder {encoder.fingerprint}, adapted to {describe_data(path, generated)}"
     print_summary({"out": out, "data": path, "encoder": encoder.fingerprint}, text, as_json)
 
 
@@ -280,7 +283,7 @@ def evaluate(
     metrics: dict[str, Any] = {"topics": topic_view(generate(), plain, adapted)}
     if keywords is not None:
         names = read_keywords(keywords, canon)
-        path, _ = data_or_sample(data)
+        path, _ = _data_or_sample(data)
         metrics |= evaluate_ranker(load(path), load(path, mend=False), names, plain, adapted, years)
     write_json(metrics, out)
     print_summary({"out": out} | metrics, f"{out}: {headline(metrics)}", as_json)
@@ -299,7 +302,7 @@ def _open_searcher(
     from challenges.radix_neurips.dataset import Columns, load
     from common.artifacts import fingerprint
 
-    path, generated = data_or_sample(data)
+    path, generated = _data_or_sample(data)
     columns = columns or Columns()
     names = "".join(f"{name}\n" for name in (columns.paper_id, columns.title, columns.abstract, columns.year))
     kept = RUNS / f"index-{fingerprint([path, model / 'manifest.json'])[:8]}-{crc32(names.encode()):08x}"
@@ -333,24 +336,3 @@ def _columns(paper_id: str | None, title: str | None, abstract: str | None, year
 
 def _unusable(n_rows: int, out: Path) -> str:
     return f"; {n_rows} rows could not be used, see {out.with_suffix('.report.json')}" if n_rows else ""
-
-
-def data_or_sample(data: Path | None) -> tuple[Path, bool]:
-    """Return the papers to use, and whether they are the generated sample, which is written on first use."""
-    if data is not None:
-        return data, False
-    official = REPOSITORY / "data" / "radix_neurips" / "official"
-    if official.is_dir():
-        return official, False
-    from challenges.radix_neurips.sample import TABLE, write_sample
-
-    sample = REPOSITORY / "data" / "radix_neurips" / "sample"
-    archive = sample / f"{TABLE}.zip"
-    if not archive.is_file():
-        write_sample(sample)
-    return archive, True
-
-
-def describe(path: Path, generated: bool) -> str:
-    """Name the papers in a summary line."""
-    return f"the generated sample {path} (no --data given)" if generated else str(path)

@@ -1,18 +1,21 @@
 """Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from common.cli import create_app, print_summary
+from common.cli import create_app, data_or_sample, describe_data, print_summary
 
 app = create_app("radix_smurfs", "Outlined Smurfs -> which of them each is.")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LABELS = REPOSITORY / "data" / "labels" / "radix_smurfs" / "labels.csv"
 CLASSIFIER = REPOSITORY / "data" / "weights" / "radix_smurfs" / "classifier"
+
+_data_or_sample = partial(data_or_sample, "challenges.radix_smurfs", "result.json")
 
 DataOption = Annotated[
     Path | None,
@@ -57,7 +60,9 @@ def classify(
     flaws = f"; {len(named.unreadable)} images could not be read" if named.unreadable else ""
     flaws += f"; {dataset.report['n_left_out']} entries left out" if dataset.report["n_left_out"] else ""
     flaws += f", see {out.with_suffix('.report.json')}" if flaws else ""
-    print_summary(summary, f"{out}: {len(table)} masks of {_describe(path, generated)} named: {found}{flaws}", as_json)
+    print_summary(
+        summary, f"{out}: {len(table)} masks of {describe_data(path, generated)} named: {found}{flaws}", as_json
+    )
 
 
 @app.command()
@@ -86,7 +91,7 @@ def train_classifier(
     dataset = load(path)
     reviewed = read_labels(labels, dataset.categories) if labels else None
     metrics = train(dataset, out, fingerprint([path]), reviewed, seed)
-    text = f"{out}: learned from {metrics['n_figures']} masks of {_describe(path, generated)}, "
+    text = f"{out}: learned from {metrics['n_figures']} masks of {describe_data(path, generated)}, "
     text += f"{metrics['n_confident']} with a confident weak label, {metrics['n_reviewed']} reviewed"
     for key in ("weak_labels", "classifier_on_weak_labels", "classifier_on_reviewed_labels"):
         if key in metrics:
@@ -117,27 +122,8 @@ def review(
 
     def announce(address: str) -> None:
         summary = {"address": address, "labels": labels, "n_masks": len(prepared.proposals), "unreadable": unreadable}
-        text = f"{len(prepared.proposals)} masks of {_describe(path, generated)} are shown at {address}; "
+        text = f"{len(prepared.proposals)} masks of {describe_data(path, generated)} are shown at {address}; "
         text += f"answers are saved to {labels} (Ctrl-C stops){flaws}"
         print_summary(summary | {"data": path, "generated_sample": generated}, text, as_json)
 
     serve_review(prepared, host, port, announce)
-
-
-def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
-    """Return the data set to use, and whether it is the generated sample, which is written on first use."""
-    if data is not None:
-        return data, False
-    official = REPOSITORY / "data" / "radix_smurfs" / "official"
-    if official.is_dir():
-        return official, False
-    sample = REPOSITORY / "data" / "radix_smurfs" / "sample"
-    if not (sample / "result.json").is_file():
-        from challenges.radix_smurfs.sample import write_sample
-
-        write_sample(sample)
-    return sample, True
-
-
-def _describe(path: Path, generated: bool) -> str:
-    return f"the generated sample {path} (no --data given)" if generated else str(path)

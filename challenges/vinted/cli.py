@@ -1,11 +1,12 @@
 """Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from common.cli import create_app, print_summary
+from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
 
@@ -15,6 +16,8 @@ app = create_app(
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = REPOSITORY / "data" / "weights" / "vinted"
+
+_data_or_sample = partial(data_or_sample, "challenges.vinted", "test.parquet")
 
 DataOption = Annotated[
     Path | None,
@@ -79,7 +82,7 @@ def predict(
         "n_unreadable": len(unreadable),
     }
     write_json(summary | {"unreadable": unreadable}, out.with_suffix(".report.json"))
-    text = f"{out}: {n_photos} photos of {_describe(path, generated)} predicted"
+    text = f"{out}: {n_photos} photos of {describe_data(path, generated)} predicted"
     if unreadable:
         text += (
             f"; {len(unreadable)} could not be read and got the training prior, see {out.with_suffix('.report.json')}"
@@ -166,7 +169,7 @@ def train(
             print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
         return
     metrics = train_model(photos, out, runs, recipe)
-    text = f"{out}: trained on {_describe(path, generated)}; held out: {headline(metrics['market'])}"
+    text = f"{out}: trained on {describe_data(path, generated)}; held out: {headline(metrics['market'])}"
     if is_main_process():
         print_summary(
             {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["market"]}, text, as_json
@@ -192,7 +195,7 @@ def evaluate(
     path, generated = _data_or_sample(data)
     fingerprint = load_artifact(model, "vinted").manifest.data_fingerprint
     metrics = evaluate_model(load_model(model), load(path, part="labelled"), out, fingerprint)
-    text = f"{out}: {metrics['n_photos']} photos of {_describe(path, generated)}: {headline(metrics)}"
+    text = f"{out}: {metrics['n_photos']} photos of {describe_data(path, generated)}: {headline(metrics)}"
     if metrics["seen_in_training"]:
         text += "; these photos were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
@@ -222,7 +225,7 @@ def compare(
     table = compare_models(photos, runs, Recipe(), single_task=single_task)
     write_json(table, out)
     lines = [f"{name}, {folds}: {headline(m)}" for folds, models in table.items() for name, m in models.items()]
-    text = f"{out}: {_describe(path, generated)}; " + "; ".join(lines)
+    text = f"{out}: {describe_data(path, generated)}; " + "; ".join(lines)
     print_summary({"out": out, "data": path, **table}, text, as_json)
 
 
@@ -254,28 +257,9 @@ def serve(
     run_service(service, settings, host=host, port=port, announce=announce)
 
 
-def _data_or_sample(data: Path | None) -> tuple[Path, bool]:
-    """Return the data set to use, and whether it is the generated sample, which is written on first use."""
-    if data is not None:
-        return data, False
-    official = REPOSITORY / "data" / "vinted" / "official"
-    if official.is_dir():
-        return official, False
-    sample = REPOSITORY / "data" / "vinted" / "sample"
-    if not (sample / "test.parquet").is_file():
-        from challenges.vinted.sample import write_sample
-
-        write_sample(sample)
-    return sample, True
-
-
 def _address_or_sample(data: str | None, engine: Engine) -> tuple[Path | str, bool]:
     if data is None or "://" not in data:
         return _data_or_sample(None if data is None else Path(data))
     if engine is Engine.LOCAL:
         raise UserError(f"{data}: the engine 'local' reads local files only; add --engine ray")
     return data, False
-
-
-def _describe(path: Path | str, generated: bool) -> str:
-    return f"the generated sample {path} (no --data given)" if generated else str(path)

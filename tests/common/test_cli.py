@@ -138,3 +138,22 @@ def test_importing_the_factory_is_light() -> None:
     program = f"import sys, common.cli, common.data.sources; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_data_is_given_or_official_or_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The module `sample` of a package writes it, once."""
+    package = tmp_path / "packages" / "garden"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "sample.py").write_text(
+        "def write_sample(folder):\n    folder.mkdir(parents=True)\n    (folder / 'beds.csv').write_text('a')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    monkeypatch.setattr("common.cli.DATA", tmp_path)
+    sample = tmp_path / "garden" / "sample"
+    for _ in range(2):  # the second time it is there: write_sample would fail
+        assert cli.data_or_sample("garden", "beds.csv", None) == (sample, True)
+    assert cli.data_or_sample("garden", "beds.csv", None, alone=True) == (sample / "beds.csv", True)
+    (tmp_path / "garden" / "official").mkdir()
+    assert cli.data_or_sample("garden", "beds.csv", None) == (tmp_path / "garden" / "official", False)
+    assert cli.data_or_sample("garden", "beds.csv", tmp_path / "mine") == (tmp_path / "mine", False)
