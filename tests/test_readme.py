@@ -202,3 +202,13 @@ def test_neurips_speed():
     assert f"{corpus['search']['p50_ms']:g} ms, p95 {corpus['search']['p95_ms']:g} ms" in card
     assert f"{corpus['start_and_one_search']['seconds']:g} s" in card
     assert f"{result['index']['seconds']:g} s" in card
+
+
+def test_avalanche_results(front: str):
+    (question,) = read(REPOSITORY / "benchmarks" / "avalanche_metrics.json")["questions"]
+    ours, theirs = (question["discovery"][name]["ami"] for name in ("consensus", "bertopic"))
+    assert f"AMI {ours['mean']:.3f} (sd {ours['sd']:.3f})" in front
+    assert f"BERTopic: {theirs['mean']:.3f} ({theirs['sd']:.3f})" in front
+    at = question["coding"]["n_coded"].index(120)
+    assert f"micro F1 {question['coding']['asked']['mean'][at]:.3f} after 120 codes" in front
+    assert f"random order: {question['coding']['random']['mean'][at]:.3f}" in front
