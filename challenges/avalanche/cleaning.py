@@ -25,11 +25,11 @@ def clean_answer(text: str) -> tuple[str, bool]:
     >>> clean_answer("don\u00ef\u00bf\u00bdt, caf\u00c3\u00a9")
     ("don't, café", True)
     """
-    mended = text
-    if not text.isascii():
-        from ftfy import fix_encoding
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split()), False
+    from ftfy import fix_encoding
 
-        mended = _LOST_APOSTROPHE.sub("'", fix_encoding(text))
+    mended = _LOST_APOSTROPHE.sub("'", fix_encoding(text))
     was_broken = mended != text
     # Joiners within emoji and other marks of format (Cf) stay; lone surrogates, private and unassigned signs go.
     kept = "".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Co", "Cn") else c for c in mended)

@@ -139,9 +139,12 @@ def _clean_rows(table: TextTable, found: Mapping[str, int], flaws: dict[str, lis
 
 def _question(text: str, rows: pd.DataFrame, segments: pd.DataFrame, flaws: dict[str, list[Any]]) -> Question:
     """Join the rows of each answer."""
-    by_answer = rows.groupby(["respondent_id", "response"], sort=False)
-    answers = by_answer.agg(original=("original", "first"), themes=("theme", _distinct)).reset_index()
-    answers["row"] = by_answer["theme"].apply(lambda theme: theme.index[0]).to_numpy()
+    first = ~rows.duplicated(["respondent_id", "response"])
+    themes: dict[tuple[str, str], dict[str, None]] = {}
+    for respondent, response, theme in zip(rows["respondent_id"], rows["response"], rows["theme"], strict=True):
+        themes.setdefault((respondent, response), {}).update({theme: None} if theme else {})
+    answers = rows.loc[first, ["respondent_id", "response", "original"]].reset_index(names="row")
+    answers["themes"] = pd.Series([tuple(found) for found in themes.values()], dtype=object)
     answers["reason"] = [why_unusable(response) for response in answers["response"]]
     answers["usable"] = answers["reason"] == ""
     for kind, found in {
@@ -158,10 +161,6 @@ def _question(text: str, rows: pd.DataFrame, segments: pd.DataFrame, flaws: dict
         if len(found):
             flaws.setdefault(kind, []).extend(int(row) for row in found)
     return Question(text, answers, segments.loc[answers["row"]].reset_index(drop=True))
-
-
-def _distinct(themes: pd.Series) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(theme for theme in themes if theme))
 
 
 def _distinct_names(table: TextTable, columns: list[int]) -> dict[str, int]:

@@ -15,7 +15,7 @@ from challenges.avalanche.sample import write_sample
 
 @pytest.fixture(scope="session")
 def sample_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_sample(tmp_path_factory.mktemp("survey"), n_respondents=120)
+    return write_sample(tmp_path_factory.mktemp("survey"), n_respondents=160)
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_every_usable_answer_is_there_once_for_each_of_its_themes(sample: Survey
 def test_it_agrees_with_the_known_themes_far_beyond_chance_and_is_the_same_for_one_seed(
     sample: Survey, found: Discovery, embedder: Embedder
 ):
-    assert score(sample.questions[0], found.assignments)["ami"] > 0.35
+    assert score(sample.questions[0], found.assignments)["ami"] > 0.3
     again = discover(sample.questions[0], embedder=embedder, with_map=False)
     pd.testing.assert_frame_equal(again.assignments, found.assignments)
     assert again.themes == found.themes

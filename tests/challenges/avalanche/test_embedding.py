@@ -26,10 +26,7 @@ def test_texts_are_encoded_once_each_and_like_ones_are_near():
         embed(TEXTS, Path("nowhere"))
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_cluster_gives_the_same(ray_cluster: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_cluster_gives_the_same(no_cluster: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("challenges.avalanche.embedding._BLOCK", 2)
     np.testing.assert_array_equal(embed(TEXTS, engine=Engine.RAY), embed(TEXTS))
     assert embed([], engine=Engine.RAY).shape == (0, 384)
