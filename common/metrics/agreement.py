@@ -24,7 +24,10 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
     if len(first) != len(second):
         raise ValueError(f"{len(first)} and {len(second)} codes are not of the same things")
     number: dict[Hashable, int] = {}
-    pairs = [(number.setdefault(a, len(number)), number.setdefault(b, len(number))) for a, b in zip(first, second, strict=True)]
+    pairs = [
+        (number.setdefault(a, len(number)), number.setdefault(b, len(number)))
+        for a, b in zip(first, second, strict=True)
+    ]
     counts = np.zeros((len(number), len(number)))  # (C, C)
     for a, b in pairs:
         counts[a, b] += 1
