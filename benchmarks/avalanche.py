@@ -86,7 +86,7 @@ def make_question(n_answers: int):
         question = load(write_sample(Path(folder), n_respondents=2_000)).questions[0]
     answers = question.answers[question.answers["usable"] & (question.answers["response"].str.len() < 300)]
     repeated = answers.iloc[[i % len(answers) for i in range(n_answers)]].reset_index(drop=True)
-    repeated["response"] = [f"{text} ({number})" for number, text in enumerate(repeated["response"])]
+    repeated["response"] = [f"{text} {number}" for number, text in enumerate(repeated["response"])]
     return Question(question.text, repeated, pd.DataFrame(index=repeated.index))
 
 

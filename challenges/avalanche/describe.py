@@ -69,8 +69,10 @@ def word_themes(clauses: Sequence[str], themes: NDArray[np.int64], n_themes: int
     wordings: list[Wording] = []
     candidates: list[dict[tuple[str, ...], set[int]]] = [{} for _ in range(n_themes)]
     for key, found in in_clauses.items():
+        if len(found) < 2:  # what one person says once tells nothing of a theme
+            continue
         for theme, n in Counter(themes[list(found)].tolist()).items():
-            if n >= min(2, int(by_theme[theme])):
+            if n >= 2:
                 candidates[theme][key] = {number for number in found if themes[number] == theme}
     for theme, own in enumerate(candidates):
         z = {
