@@ -102,8 +102,9 @@ def serve_obvious(way: str) -> None:
         }
 
     listening = listen("127.0.0.1", 0)
+    # Without its access log, which would fill the pipe that nobody reads behind the address.
     print(json.dumps({"address": f"http://127.0.0.1:{listening.getsockname()[1]}"}), flush=True)
-    uvicorn.Server(uvicorn.Config(app)).run(sockets=[listening])
+    uvicorn.Server(uvicorn.Config(app, access_log=False)).run(sockets=[listening])
 
 
 @contextmanager

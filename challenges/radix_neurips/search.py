@@ -184,9 +184,9 @@ class Searcher:
         lexical = (question.terms @ self.columns).toarray()[0]  # (N,)
         rows = np.flatnonzero(years.hold(self.corpus.years))
         if self._vectors is not None:
-            dense = (
-                self._vectors[rows] @ question.vector if len(rows) < len(lexical) else self._vectors @ question.vector
-            )
+            vectors = self._vectors if len(rows) == len(lexical) else self._vectors[rows]
+            # Not `@`: BLAS's threads would go on spinning, and take from the encoder of the next question.
+            dense = np.einsum("nd,d->n", vectors, question.vector)
         else:
             near = self.store.search(question.vector[None], _CANDIDATES, years=years)
             by_vector = [self._row[paper_id] for paper_id in near.ids[0].tolist() if paper_id]

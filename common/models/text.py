@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,24 +73,36 @@ class TextEncoder:
         """
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         start = 0
-        for part in map_chunks(self._encode_some, texts, _TEXTS_AT_A_TIME, self.n_threads):
+        # A text alone is encoded window by window side by side, so that a long question is answered sooner.
+        side_by_side = self.n_threads if len(texts) == 1 else 1
+        encode_some = partial(self._encode_some, side_by_side=side_by_side)
+        for part in map_chunks(encode_some, texts, _TEXTS_AT_A_TIME, self.n_threads):
             vectors[start : start + len(part)] = part
             start += len(part)
             if on_progress is not None:
                 on_progress(len(part))
         return vectors
 
-    def _encode_some(self, texts: list[str]) -> NDArray[np.float32]:
+    def _encode_some(self, texts: list[str], side_by_side: int) -> NDArray[np.float32]:
         # A lone surrogate, which no file in UTF-8 holds, is nothing that the tokenizer takes.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for row, encoding in enumerate(self._tokenizer.encode_batch(clean)):
-            total = np.zeros(self.dimensions, dtype=np.float32)
-            for window in (encoding, *encoding.overflowing):
-                ids = np.array([window.ids], dtype=np.int64)  # (1, L)
-                total += len(window.ids) * self._session.run(["vector"], {"input_ids": ids})[0][0]
+            windows = [window.ids for window in (encoding, *encoding.overflowing)]
+            if side_by_side > 1 and len(windows) > 1:
+                parts = [*map_chunks(self._encode_windows, windows, 1, side_by_side)]
+            else:
+                parts = [self._encode_windows(windows)]
+            total = sum((vector for part in parts for vector in part), np.zeros(self.dimensions, dtype=np.float32))
             vectors[row] = total / max(float(np.linalg.norm(total)), 1e-12)
         return vectors
+
+    def _encode_windows(self, windows: list[list[int]]) -> list[NDArray[np.float32]]:
+        """Vectors of windows, each times its number of tokens."""
+        return [
+            len(ids) * self._session.run(["vector"], {"input_ids": np.array([ids], dtype=np.int64)})[0][0]
+            for ids in windows
+        ]
 
 
 def load_text_encoder(directory: Path = SHIPPED, n_threads: int | None = None) -> TextEncoder:
