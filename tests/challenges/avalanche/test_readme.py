@@ -41,3 +41,10 @@ def test_coding(page: str, measured: dict[str, Any]):
     at = coding["n_coded"].index(120)
     assert coding["asked"]["mean"][at] >= FLOOR_F1
     assert coding["asked"]["mean"][at] - coding["random"]["mean"][at] > 3 * coding["asked"]["sd"][at]
+
+
+def test_speed(page: str):
+    result = json.loads((REPOSITORY / "benchmarks" / "avalanche.json").read_text("utf-8"))
+    for run in result["runs"]:
+        figures = (f"{run[name]:.0f}" for name in ("seconds", "encoding_seconds", "texts_per_second"))
+        assert f"| {run['answers']:,} | {' | '.join(figures)} | {run['peak_mb']:,.0f} |" in page
