@@ -9,6 +9,7 @@ import typer
 from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
+from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 app = create_app(
     "vinted", "Photo of a second-hand garment -> its two likeliest categories of five, and its pattern tags."
@@ -141,7 +142,9 @@ def train(
         "runs/vinted"
     ),
     renders: Annotated[int, typer.Option("--renders", help="How many generated garments join the training.")] = 1_500,
-    quick: Annotated[bool, typer.Option("--quick", help="One short epoch a stage, to see that all runs.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One short epoch a stage and two folds, to see that all runs.")
+    ] = False,
     only: Annotated[
         str | None,
         typer.Option(
@@ -162,7 +165,7 @@ def train(
 
     path, generated = _data_or_sample(data)
     recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
-    photos = load_training_set(path, patterns, n_renders=renders, seed=seed)
+    photos = load_training_set(path, patterns, n_renders=renders, n_folds=2 if quick else 5, seed=seed)
     if only is not None:
         train_part(only, photos, recipe, runs)
         if is_main_process():
@@ -231,8 +234,8 @@ def compare(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8000,
+    host: HostOption = HOST,
+    port: PortOption = PORT,
     model: ModelOption = WEIGHTS,
     as_json: JsonOption = False,
 ) -> None:
@@ -241,20 +244,11 @@ def serve(
     Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
     and more, see common/service/settings.py.
     """
-    try:
+    with set_up_by("vinted-serve"):
         from challenges.vinted.service import VintedSettings, create_vinted_service
-        from common.service.server import run_service
-        from common.service.settings import read_settings
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: run make vinted-serve, which sets it up") from error
 
-    settings = read_settings(VintedSettings)
-    service = create_vinted_service(model, settings)
-
-    def announce(address: str) -> None:
-        print_summary({"address": address}, f"Vinted is served at {address} (Ctrl-C stops it)", as_json)
-
-    run_service(service, settings, host=host, port=port, announce=announce)
+    create = partial(create_vinted_service, model)
+    serve_until_stopped(create, VintedSettings, "Vinted is served", host=host, port=port, as_json=as_json)
 
 
 def _address_or_sample(data: str | None, engine: Engine) -> tuple[Path | str, bool]:
