@@ -148,16 +148,18 @@ def measure_encoding(abstracts: list[str], rounds: int) -> dict[str, Any]:
     model, encoder = load_sentence_transformer(), load_text_encoder()
     ours, theirs = encoder.encode(abstracts), np.asarray(model.encode(abstracts))
     cosines = (ours * theirs).sum(axis=1) / np.linalg.norm(theirs, axis=1)
-    # Sentence-transformers drops what lies beyond its window; the exported encoder reads on.
+    # Sentence-transformers drops what lies beyond its window, where the exported encoder reads on: they are timed and
+    # compared on the abstracts of which both read the whole.
     whole = np.array([len(model.tokenizer(text)["input_ids"]) <= encoder.max_tokens for text in abstracts])
+    shared = [text for text, inside in zip(abstracts, whole, strict=True) if inside]
     best = {"exported": 0.0, "eager": 0.0}
     for _ in range(rounds):
         for name, encode in (("exported", encoder.encode), ("eager", model.encode)):
             started = time.perf_counter()
-            encode(abstracts)
-            best[name] = max(best[name], len(abstracts) / (time.perf_counter() - started))
+            encode(shared)
+            best[name] = max(best[name], len(shared) / (time.perf_counter() - started))
     return {
-        "abstracts": len(abstracts),
+        "abstracts": len(shared),
         "exported_per_s": round(best["exported"], 1),
         "sentence_transformers_per_s": round(best["eager"], 1),
         "times_faster": round(best["exported"] / best["eager"], 2),
@@ -227,7 +229,7 @@ def torch_is_imported(folder: Path, model: Path) -> bool:
     return subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True, check=True).stdout == "True\n"
 
 
-def limits_broken(result: dict[str, Any], largest: str) -> list[str]:
+def limits_broken(result: dict[str, Any]) -> list[str]:
     """The promises that these numbers do not keep."""
     ours, search = result["encoding"], result["corpus"]
     promises = {
@@ -237,6 +239,7 @@ def limits_broken(result: dict[str, Any], largest: str) -> list[str]:
         "start and one search take over 2 s": search["start_and_one_search"]["seconds"] < 2,
         "searching imports torch": not search["imports_torch"],
     }
+    largest = max((size for size in result["stores"] if size.isdigit()), key=int)
     for kind, row in result["stores"][largest].items():
         if kind != Kind.EXACT:
             promises[f"{kind}: recall@10 is below 0.95"] = row["recall_at_10"] >= 0.95
@@ -278,8 +281,8 @@ def main() -> int:
             # Last: a child's peak memory begins with that of this process, into which torch now comes.
             abstracts = [text for text in load(data).abstracts if text][: 32 if options.quick else 512]
             result["encoding"] = measure_encoding(abstracts, 1 if options.quick else 3)
-    if options.part is None or {*PARTS} <= result.keys():
-        result["limits_broken"] = limits_broken(result, str(sizes[-1]))
+    if {*PARTS} <= result.keys():
+        result["limits_broken"] = limits_broken(result)
     if not options.quick:
         write_json(result, RESULT)
     print(json.dumps(result, indent=2))
