@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 from challenges.radix_neurips.lexical import LONGEST_TERM, split_words
 
@@ -22,6 +22,7 @@ _Term = tuple[str, int, int]
 MOST_PHRASES = 5
 _MOST_TERMS = 12  # that make up phrases and are highlighted
 _LONGEST_PHRASE = 5  # words; longer ones stand in copied sentences
+_SHORT_SENTENCE = 6  # words, without the small ones
 _TELLING = 0.1  # of the weight that the weightiest shared term has
 
 _WORD = re.compile(r"[^\W_]+")
@@ -54,11 +55,12 @@ def explain(query: Weights, paper: Weights, title: str, abstract: str) -> Reason
     least = _TELLING * max(shared.values(), default=0.0)
     strongest = sorted((t for t in shared if shared[t] >= least), key=lambda t: (-shared[t], t))[:_MOST_TERMS]
     telling = {term: shared[term] for term in strongest}
-    terms = _terms(abstract)
+    words = _words(abstract)
+    terms = _terms(abstract, words, query)
     phrases: dict[str, float] = {}
-    for text, its_terms in ((title, _terms(title)), (abstract, terms)):
+    for text, its_terms in ((title, _terms(title, _words(title), query)), (abstract, terms)):
         phrases |= {phrase: weight for phrase, weight in _phrases(text, its_terms, telling) if phrase not in phrases}
-    first, last = _nearest_sentence(query, split_sentences(abstract), terms)
+    first, last = _nearest_sentence(query, split_sentences(abstract), words, terms)
     spans = _join([(a - first, b - first) for term, a, b in terms if term in telling and first <= a < last])
     return Reason(_distinct(phrases)[:MOST_PHRASES], abstract[first:last], spans)
 
@@ -76,19 +78,28 @@ def split_sentences(text: str) -> list[Span]:
     return found
 
 
-def _terms(text: str) -> list[_Term]:
-    """The words of a text that are terms, and the runs of them that stand in one phrase, each with its span.
+def _words(text: str) -> list[_Term]:
+    """The words of a text that are terms, each with its span."""
+    return [(term, *word.span()) for word in _WORD.finditer(text) for term in _split_word(word[0])]
+
+
+def _terms(text: str, words: Sequence[_Term], query: Weights) -> list[_Term]:
+    """The query's terms among the words of a text and the runs of them that stand in one phrase, each with its span.
 
     What lies between two words belongs to the run: small words, a hyphen.
     """
-    words = [(term, *word.span()) for word in _WORD.finditer(text) for term in _split_word(word[0])]
-    joined = [bool(_WITHIN_PHRASE.fullmatch(text, a[2], b[1])) for a, b in pairwise(words)]
-    return [
-        (" ".join(term for term, _, _ in words[i : i + n]), words[i][1], words[i + n - 1][2])
-        for n in range(1, LONGEST_TERM + 1)
-        for i in range(len(words) - n + 1)
-        if all(joined[i : i + n - 1])
-    ]
+    found: list[_Term] = []
+    for i, (term, start, stop) in enumerate(words):
+        if term not in query:  # then no run that it begins is either: a run's words are known wherever the run is
+            continue
+        found.append((term, start, stop))
+        for word, word_start, word_stop in words[i + 1 : i + LONGEST_TERM]:
+            if not _WITHIN_PHRASE.fullmatch(text, stop, word_start):
+                break
+            term, stop = f"{term} {word}", word_stop
+            if term in query:
+                found.append((term, start, stop))
+    return found
 
 
 @lru_cache(maxsize=1 << 16)
@@ -118,16 +129,19 @@ def _distinct(weight: Weights) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _nearest_sentence(query: Weights, sentences: Sequence[Span], terms: Sequence[_Term]) -> Span:
+def _nearest_sentence(
+    query: Weights, sentences: Sequence[Span], words: Sequence[_Term], terms: Sequence[_Term]
+) -> Span:
     """The sentence with the most weight of the query for its length; the first where none has any."""
-    inside: list[set[str]] = [set() for _ in sentences]
     starts = [start for start, _ in sentences]
+    inside: list[set[str]] = [set() for _ in sentences]
     for term, start, _ in terms:
         inside[bisect_right(starts, start) - 1].add(term)
+    n_words = Counter(bisect_right(starts, start) - 1 for _, start, _ in words)
     best, best_score = (0, 0), -1.0
-    for sentence, held in zip(sentences, inside, strict=True):
-        weight = sum(query.get(term, 0.0) for term in held)
-        score = weight / max(len(held), 16) ** 0.5  # as the cosine has it, but a fragment gains nothing by being short
+    for i, sentence in enumerate(sentences):
+        # As the cosine has it, but a fragment gains nothing by being short.
+        score = sum(query[term] for term in inside[i]) / max(n_words[i], _SHORT_SENTENCE) ** 0.5
         if score > best_score:
             best, best_score = sentence, score
     return best

@@ -182,9 +182,10 @@ class FaissStore:
         for paper_id in ids:
             if paper_id not in self._rows:
                 raise UserError(f"there is no paper {str(paper_id)!r} in the index: give an id of the indexed corpus")
-        found = np.empty((len(ids), self.dimensions), np.float32)
-        for position, paper_id in enumerate(ids):
-            found[position] = self._stored().reconstruct(self._rows[paper_id])
+        if not len(ids):
+            return np.empty((0, self.dimensions), np.float32)
+        rows = np.array([self._rows[paper_id] for paper_id in ids], np.int64)
+        found: NDArray[np.float32] = self._stored().reconstruct_batch(rows)
         return found
 
     def search(

@@ -18,7 +18,7 @@ from challenges.radix_neurips.lexical import Tfidf, load_keyphraseness
 from challenges.radix_neurips.model import encode_papers
 from challenges.radix_neurips.search import Searcher
 from common.errors import UserError
-from common.inference.batch import Engine, map_blocks
+from common.inference.batch import Engine, available_cores, map_blocks
 from common.models.text import load_text_encoder
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def build_searcher(
         engine: where to encode.
         kind: of the store; by default the number of papers decides.
     """
-    encoder = load_text_encoder(model)
+    encoder = _question_encoder(model)
     vectors = encode_corpus(corpus.papers(), model, engine)
     store = FaissStore(encoder.dimensions, kind)
     store.add(corpus.ids.tolist(), vectors, corpus.years)
@@ -72,6 +72,10 @@ def _encode_block(model: Path, papers: Sequence[tuple[str, str]]) -> NDArray[np.
 @lru_cache(maxsize=1)
 def _encoder(model: Path) -> TextEncoder:
     return load_text_encoder(model, n_threads=1)  # blocks are side by side already
+
+
+def _question_encoder(model: Path) -> TextEncoder:
+    return load_text_encoder(model, n_threads=1, threads_per_text=available_cores())  # one question at a time
 
 
 def save_searcher(searcher: Searcher, directory: Path) -> None:
@@ -119,7 +123,7 @@ def load_searcher(directory: Path, model: Path) -> Searcher:
     from safetensors.numpy import load
     from scipy.sparse import csr_matrix
 
-    encoder = load_text_encoder(model)
+    encoder = _question_encoder(model)
     store, artifact, paths = load_store(directory, encoder.fingerprint)
     try:
         texts, arrays = pq.ParquetFile(paths[_TEXTS]).read().to_pydict(), load(paths[_TERMS].read_bytes())

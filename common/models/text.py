@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -73,44 +72,37 @@ class TextEncoder:
         """
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         start = 0
-        # A text alone is encoded window by window side by side, so that a long question is answered sooner.
-        side_by_side = self.n_threads if len(texts) == 1 else 1
-        encode_some = partial(self._encode_some, side_by_side=side_by_side)
-        for part in map_chunks(encode_some, texts, _TEXTS_AT_A_TIME, self.n_threads):
+        for part in map_chunks(self._encode_some, texts, _TEXTS_AT_A_TIME, self.n_threads):
             vectors[start : start + len(part)] = part
             start += len(part)
             if on_progress is not None:
                 on_progress(len(part))
         return vectors
 
-    def _encode_some(self, texts: list[str], side_by_side: int) -> NDArray[np.float32]:
+    def _encode_some(self, texts: list[str]) -> NDArray[np.float32]:
         # A lone surrogate, which no file in UTF-8 holds, is nothing that the tokenizer takes.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         for row, encoding in enumerate(self._tokenizer.encode_batch(clean)):
             windows = [window.ids for window in (encoding, *encoding.overflowing)]
-            if side_by_side > 1 and len(windows) > 1:
-                parts = [*map_chunks(self._encode_windows, windows, 1, side_by_side)]
-            else:
-                parts = [self._encode_windows(windows)]
-            total = sum((vector for part in parts for vector in part), np.zeros(self.dimensions, dtype=np.float32))
+            total = np.zeros(self.dimensions, dtype=np.float32)
+            for ids in windows:
+                inputs = {"input_ids": np.array([ids], dtype=np.int64)}
+                total += len(ids) * self._session.run(["vector"], inputs)[0][0]
             vectors[row] = total / max(float(np.linalg.norm(total)), 1e-12)
         return vectors
 
-    def _encode_windows(self, windows: list[list[int]]) -> list[NDArray[np.float32]]:
-        """Vectors of windows, each times its number of tokens."""
-        return [
-            len(ids) * self._session.run(["vector"], {"input_ids": np.array([ids], dtype=np.int64)})[0][0]
-            for ids in windows
-        ]
 
-
-def load_text_encoder(directory: Path = SHIPPED, n_threads: int | None = None) -> TextEncoder:
+def load_text_encoder(
+    directory: Path = SHIPPED, n_threads: int | None = None, *, threads_per_text: int = 1
+) -> TextEncoder:
     """Load what `export_text_encoder` wrote. Neither torch nor transformers is needed.
 
     Args:
         directory: of the artifact; by default all-MiniLM-L6-v2, which is shipped.
         n_threads: texts that are encoded side by side; by default one for each available core.
+        threads_per_text: that share the work of one text. 1 is best for many texts; more answer a single one sooner,
+            with the same vector.
 
     Raises:
         UserError: no encoder there, or a damaged one.
@@ -125,7 +117,7 @@ def load_text_encoder(directory: Path = SHIPPED, n_threads: int | None = None) -
         fingerprint=artifact.manifest.files[_MODEL][:16],
         n_threads=n_threads or available_cores(),
         _tokenizer=Tokenizer.from_file(str(artifact.path(_TOKENIZER))),
-        _session=create_session(artifact.path(_MODEL)),
+        _session=create_session(artifact.path(_MODEL), threads_per_text),
     )
 
 

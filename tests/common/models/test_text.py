@@ -39,6 +39,7 @@ def test_vector_depends_on_the_text_alone(encoder: TextEncoder):
     np.testing.assert_array_equal(encoder.encode(TEXTS[::-1]), vectors[::-1])
     np.testing.assert_array_equal(encoder.encode(TEXTS[:1]), vectors[:1])
     np.testing.assert_array_equal(load_text_encoder(n_threads=3).encode(TEXTS * 9), np.tile(vectors, (9, 1)))
+    np.testing.assert_array_equal(load_text_encoder(threads_per_text=2).encode(TEXTS), vectors)
 
 
 def test_long_text_is_the_mean_of_its_windows(encoder: TextEncoder):
