@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
-from common.errors import UserError
 from common.inference.batch import Engine
+from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 app = create_app("radix_movies", "Synopsis and poster of a film -> its five likeliest genres.")
 
@@ -161,23 +161,14 @@ def evaluate(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8000,
+    host: HostOption = HOST,
+    port: PortOption = PORT,
     model: ModelOption = WEIGHTS,
     as_json: JsonOption = False,
 ) -> None:
     """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens."""
-    try:
+    with set_up_by("movies-serve"):
         from challenges.radix_movies.service import MoviesSettings, create_movies_service
-        from common.service.server import run_service
-        from common.service.settings import read_settings
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: run make movies-serve, which sets it up") from error
 
-    settings = read_settings(MoviesSettings)
-    service = create_movies_service(model, settings)
-
-    def announce(address: str) -> None:
-        print_summary({"address": address}, f"Film genres are served at {address} (Ctrl-C stops it)", as_json)
-
-    run_service(service, settings, host=host, port=port, announce=announce)
+    create = partial(create_movies_service, model)
+    serve_until_stopped(create, MoviesSettings, "Film genres are served", host=host, port=port, as_json=as_json)

@@ -11,6 +11,7 @@ import typer
 from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
+from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 if TYPE_CHECKING:
     from challenges.radix_neurips.dataset import Columns
@@ -132,7 +133,7 @@ def search(
 
     text = None if abstract is None else _read_text(abstract)
     columns = _columns(id_column, title_column, abstract_column, year_column)
-    searcher, _, _ = _open_searcher(data, index, model, columns)
+    searcher, _, _ = open_searcher(data, index, model, columns)
     years = Years(first, last)
     if text is None:
         found = searcher.like_papers(paper or [str(searcher.corpus.ids[0])], k, years=years)
@@ -195,8 +196,8 @@ def index(
 def serve(
     data: DataOption = None,
     index: IndexOption = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0: all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8000,
+    host: HostOption = HOST,
+    port: PortOption = PORT,
     model: ModelOption = SHIPPED,
     as_json: JsonOption = False,
 ) -> None:
@@ -205,22 +206,14 @@ def serve(
     Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
     and more, see common/service/settings.py.
     """
-    try:
+    with set_up_by("neurips-serve"):
         from challenges.radix_neurips.service import create_neurips_service
-        from common.service.server import run_service
-        from common.service.settings import ServiceSettings, read_settings
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: run make neurips-serve, which sets it up") from error
+        from common.service.settings import ServiceSettings
 
-    settings = read_settings(ServiceSettings)
-    searcher, path, generated = _open_searcher(data, index, model)
-    service = create_neurips_service(searcher, settings)
-    text = f"{len(searcher.corpus)} papers of {describe_data(path, generated)} are searched at"
-
-    def announce(address: str) -> None:
-        print_summary({"address": address}, f"{text} {address} (Ctrl-C stops it)", as_json)
-
-    run_service(service, settings, host=host, port=port, announce=announce)
+    searcher, path, generated = open_searcher(data, index, model)
+    what = f"{len(searcher.corpus)} papers of {describe_data(path, generated)} are searched"
+    create = partial(create_neurips_service, searcher)
+    serve_until_stopped(create, ServiceSettings, what, host=host, port=port, as_json=as_json)
 
 
 KeywordsOption = Annotated[
@@ -289,7 +282,7 @@ def evaluate(
     print_summary({"out": out} | metrics, f"{out}: {headline(metrics)}", as_json)
 
 
-def _open_searcher(
+def open_searcher(
     data: Path | None, index: Path | None, model: Path, columns: "Columns | None" = None
 ) -> "tuple[Searcher, Path, bool]":
     """Open an index, or read and encode papers, once: their index is kept for the next time."""

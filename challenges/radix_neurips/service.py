@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).with_name("page.html")
 SIMILAR = "/v1/similar"
 MOST_PAPERS = 100
+EXAMPLE = (
+    "Exploration with posterior samples\n\n"
+    "An agent that acts under uncertainty has to explore. We draw a value function from its posterior before each "
+    "episode and follow it, prove a regret bound that needs no optimism, and show on maze navigation and on contextual "
+    "bandits that the agent learns faster than with count-based bonuses."
+)
 
 
 class SimilarQuestion(BaseModel):
@@ -70,7 +76,7 @@ def create_neurips_service(searcher: Searcher, settings: ServiceSettings) -> Fas
         answer=SimilarAnswer,
         decode=lambda data: parse_question(SimilarQuestion, data),
         predict=predict,
-        example=SimilarQuestion(paper_id=str(searcher.corpus.ids[0]), k=2).model_dump_json(exclude_none=True).encode(),
+        example=SimilarQuestion(text=EXAMPLE, k=2).model_dump_json(exclude_none=True).encode(),
         media_types=(),
         labels=_labels,
         path=SIMILAR,

@@ -51,6 +51,8 @@ def read_workbook(content: bytes, name: str) -> tuple[list[str], list[list[str]]
     while header and not header[-1]:
         header.pop()
     width = len(header)
+    if width * len(rows) > MAX_CELLS:
+        raise UserError(f"{name}: more than {MAX_CELLS} cells below the header; save the table alone, as CSV")
     return [cell.strip() for cell in header], [
         row[:width] if not any(row[width:]) else row for row in (row + [""] * (width - len(row)) for row in rows)
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -25,6 +25,7 @@ from common.service.errors import (
 from common.service.limits import BodyReader, check_token
 from common.service.logs import logger
 from common.service.metrics import Metrics
+from common.service.pages import page_response
 from common.service.schema import (
     Answer,
     Answered,
@@ -40,12 +41,6 @@ from common.service.settings import ServiceSettings
 
 Result = TypeVar("Result")
 
-# The page holds its own script and style, and talks to nobody but this service.
-_PAGE_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src blob: data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
 
 def create_service(model: ServedModel[Item, Answer], settings: ServiceSettings, *, page: str | None = None) -> FastAPI:
     """The application: predictions, health, metrics, model card, OpenAPI document and a page.
@@ -55,7 +50,7 @@ def create_service(model: ServedModel[Item, Answer], settings: ServiceSettings, 
     Args:
         model: what is served.
         settings: limits and token.
-        page: HTML of `/`, with everything it needs inside.
+        page: of `/`; what `page_response` takes.
     """
     metrics = Metrics()
     batcher = Batcher(
@@ -71,30 +66,46 @@ def create_service(model: ServedModel[Item, Answer], settings: ServiceSettings, 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         batcher.start()
-        warming = asyncio.create_task(_warm_up(app, batcher, model))
+        app.state.warming = warming = asyncio.create_task(_warm_up(app, batcher, model))
         yield
         warming.cancel()
         await asyncio.gather(warming, return_exceptions=True)
         await batcher.stop()
 
+    card = model.card
+    app = bare_app(metrics, lifespan, title=card.name, version=card.version, description=card.description)
+    app.state.example = None  # Predictions of the example, once there are some
+    app.state.below = False  # set by what leads here from a front page
+    app.include_router(_probes(app))
+    if page is not None:
+        app.include_router(_page(app, page, model))
+    app.include_router(_protected(app, model, settings, batcher, metrics))
+    plain_openapi = app.openapi
+    app.openapi = lambda: _with_example(plain_openapi(), model.path, app.state.example)  # type: ignore[method-assign]
+    return app
+
+
+def bare_app(
+    metrics: Metrics, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]], **about: str
+) -> FastAPI:
+    """An application that has no routes yet, but answers in the house's manner: request ids, log, counters, errors.
+
+    Args:
+        metrics: what requests are counted in.
+        lifespan: what is done at its start and end.
+        about: title, version and description.
+    """
     app = FastAPI(
-        title=model.card.name,
-        version=model.card.version,
-        description=model.card.description,
         lifespan=lifespan,
         docs_url=None,  # these two load scripts from elsewhere
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        **about,  # type: ignore[arg-type]
     )
     app.state.metrics = metrics
     app.state.draining = False  # set by the server when it is told to stop
-    app.state.example = None  # Predictions of the example, once there are some
     app.add_middleware(Access, metrics=metrics)
     install_handlers(app)
-    app.include_router(_probes(app, page))
-    app.include_router(_protected(app, model, settings, batcher, metrics))
-    plain_openapi = app.openapi
-    app.openapi = lambda: _with_example(plain_openapi(), model.path, app.state.example)  # type: ignore[method-assign]
     return app
 
 
@@ -121,7 +132,7 @@ def _predictions(card: ModelCard, outcomes: Sequence[Answer | ItemError], reques
     return Predictions(model=ModelVersion(name=card.name, version=card.version), results=results)
 
 
-def _probes(app: FastAPI, page: str | None) -> APIRouter:
+def _probes(app: FastAPI) -> APIRouter:
     """What is open to everyone, whatever the token."""
     router = APIRouter()
 
@@ -136,11 +147,19 @@ def _probes(app: FastAPI, page: str | None) -> APIRouter:
         _check_ready(app)
         return Status(status="ready")
 
-    if page is not None:
+    return router
 
-        @router.get("/", summary="A page to try it on.", tags=["page"], response_class=HTMLResponse)
-        async def page_of_service() -> HTMLResponse:
-            return HTMLResponse(page, headers={"Content-Security-Policy": _PAGE_POLICY})
+
+def _page(app: FastAPI, page: str, model: ServedModel[Item, Answer]) -> APIRouter:
+    router = APIRouter(tags=["page"])
+
+    @router.get("/", summary="A page to try it on.", response_class=HTMLResponse)
+    async def page_of_service() -> HTMLResponse:
+        return page_response(page, below=app.state.below)
+
+    @router.get("/v1/example", include_in_schema=False)
+    async def example() -> Response:
+        return Response(model.example, media_type="application/octet-stream")
 
     return router
 
@@ -203,7 +222,7 @@ def _protected(
         if app.state.example is None:
             raise ServiceError("not_ready")
         async with reader.read(request) as items:
-            outcomes = await _in_time(batcher.answer(items), request.receive, settings.deadline_s)
+            outcomes = await in_time(batcher.answer(items), request.receive, settings.deadline_s)
         for outcome in outcomes:
             if isinstance(outcome, ItemError):
                 metrics.count_error(outcome.kind)
@@ -216,7 +235,7 @@ def _protected(
     return router
 
 
-async def _in_time(work: Coroutine[Any, Any, Result], receive: Receive, deadline_s: float) -> Result:
+async def in_time(work: Coroutine[Any, Any, Result], receive: Receive, deadline_s: float) -> Result:
     """Await `work`, unless the deadline passes or the client goes away; then it is cancelled.
 
     Raises:

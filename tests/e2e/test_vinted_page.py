@@ -47,7 +47,7 @@ DROP = """([files, target]) => {
 
 
 def drop(page, *files: tuple[str, bytes]) -> None:
-    page.evaluate(DROP, [[[name, base64.b64encode(data).decode()] for name, data in files], "#drop"])
+    page.evaluate(DROP, [[[name, base64.b64encode(data).decode()] for name, data in files], ".drop"])
 
 
 @pytest.mark.slow

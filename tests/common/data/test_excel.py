@@ -76,11 +76,12 @@ def test_what_is_refused(content: bytes, message: str):
         read_workbook(content, "a.xlsx")
 
 
-def test_a_cell_far_out_is_refused_before_memory_fills(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("rows", [[16_384, 16_384], [5_000, 1, 1, 1]], ids=["every row", "the header"])
+def test_a_cell_far_out_is_refused_before_memory_fills(rows: list[int], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("common.data.excel.MAX_CELLS", 10_000)
     book = openpyxl.Workbook()
-    for row in (1, 2):
-        book.active.cell(row, 16_384, "far")
+    for row, column in enumerate(rows, start=1):
+        book.active.cell(row, column, "far")
     stream = io.BytesIO()
     book.save(stream)
     with pytest.raises(UserError, match="more than 10000 cells"):

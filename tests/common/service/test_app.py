@@ -228,8 +228,12 @@ def test_openapi_shows_what_the_model_answered(client: TestClient, toy: ModuleTy
 
 def test_page_and_card(client: TestClient):
     page = client.get("/")
-    assert page.text == "<p>toy</p>"
+    assert "<p>toy</p>" in page.text
+    for way in ("http://", "https://", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "onclick="):
+        assert way not in page.text  # it needs nothing from elsewhere, and writes no HTML
+    assert "All challenges" not in page.text
     assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert client.get("/v1/example").content == b"warm-up"
     assert client.get("/v1/model").json()["description"] == "Counts letters."
 
 

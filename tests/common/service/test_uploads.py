@@ -1,0 +1,99 @@
+"""What is taken for a table, and what unpacks to too much."""
+
+import gzip
+import io
+import zipfile
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from common.errors import UserError
+from common.service import uploads
+from common.service.errors import ItemError
+from common.service.uploads import uploaded_table
+
+
+def zipped(name: str, data: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+    return out.getvalue()
+
+
+def parquet(n_rows: int, list_of: int = 0) -> bytes:
+    out = io.BytesIO()
+    column = pa.array([[0] * list_of] * n_rows) if list_of else pa.nulls(n_rows, pa.int8())
+    pq.write_table(pa.table({"a": column}), out)
+    return out.getvalue()
+
+
+def excel() -> bytes:
+    out = io.BytesIO()
+    pd.DataFrame({"a": [1]}).to_excel(out)
+    return out.getvalue()
+
+
+CSV, PARQUET, EXCEL = b"a,b\n1,2\n", parquet(3), excel()
+
+
+@pytest.mark.parametrize(
+    ("data", "suffix", "table"),
+    [
+        (CSV, ".csv", CSV),
+        (zipped("a.csv", CSV), ".csv", CSV),
+        (gzip.compress(CSV), ".csv", CSV),
+        (zipped("a.dat", PARQUET), ".parquet", PARQUET),
+        (EXCEL, ".xlsx", EXCEL),
+    ],
+)
+def test_a_table_is_unpacked_named_by_its_first_bytes_and_gone_afterwards(data: bytes, suffix: str, table: bytes):
+    with uploaded_table(data) as path:
+        assert path.name == f"upload{suffix}"
+        assert path.read_bytes() == table
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        zipped("a.csv", bytes(1001)),
+        gzip.compress(bytes(1001)),
+        parquet(1001),
+        parquet(1, list_of=1001),
+        b"a" + b"," * 30 + b"\n" + b"b\n" * 40,  # a long header
+        b"a\n" + b"b,,,,,,,,,,,\n" * 100,  # most lines longer than it
+        b"a\rb" * 400 + b",,,\n",
+        b"a\n" + b"," * 200,
+        zipped("a.csv", b"a\n" + b"," * 200),
+    ],
+)
+def test_what_would_fill_the_memory_is_refused(bomb: bytes, monkeypatch: pytest.MonkeyPatch):
+    for limit, most in (("MAX_UNPACKED_BYTES", 1000), ("MAX_CELLS", 1000), ("MAX_COLUMNS", 100)):
+        monkeypatch.setattr(uploads, limit, most)
+    with pytest.raises(ItemError, match=r"more than 1(,0)?00|expands to 1001"), uploaded_table(bomb):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (zipped("a", b"b")[:20], "zip"),
+        (gzip.compress(b"a")[:12], "damaged"),
+        (b"PAR1 and no more", "damaged"),
+    ],
+)
+def test_damaged_files_are_told(data: bytes, words: str):
+    with pytest.raises(ItemError, match=words), uploaded_table(data):
+        pass
+
+
+def test_an_archive_of_several_files_and_errors_of_the_reader_are_told_without_the_path():
+    two = io.BytesIO(zipped("a.csv", CSV))
+    with zipfile.ZipFile(two, "a") as archive:
+        archive.writestr("b.csv", CSV)
+    with pytest.raises(ItemError, match="holds 2 files"), uploaded_table(two.getvalue()):
+        pass
+    with pytest.raises(ItemError, match=r"^upload\.csv: no answers$"), uploaded_table(b"a") as path:
+        raise UserError(f"{path}: no answers")
