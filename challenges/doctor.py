@@ -27,8 +27,8 @@ from common.errors import UserError
 from common.inference.batch import available_cores
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
-_TARGET: Final = re.compile(r"^(?P<name>[a-z]+-[a-z-]+):.*?## (?P<help>.*)$", re.MULTILINE)
-_SETS_UP: Final = re.compile(r"setting up: (?P<what>[^\"]*)")
+_TARGET: Final = re.compile(r"^(?P<name>demo|[a-z]+-[a-z-]+):.*?## (?P<help>.*)$", re.MULTILINE)
+_SETS_UP: Final = re.compile(r"setting up: (?:what )?'?(?P<what>\w+)")
 
 app = create_app("doctor", "What is installed, which weights and data are here, what each challenge can do now.")
 
@@ -46,28 +46,33 @@ class Ability:
 class Challenge:
     """What there is of one challenge."""
 
-    name: str  # of its package
+    name: str  # of its package; "together" is what several share
     weights: dict[str, str]  # what is to be said of each artifact, by folder
     damaged: list[str]  # one line for each artifact that cannot be used
-    official: bool  # the official data lie where commands look for them
+    official: bool | None  # the official data lie where commands look for them; None: it has no data of its own
     abilities: list[Ability]
 
 
 def examine(repository: Path) -> list[Challenge]:
-    """Look at every challenge of a checkout."""
-    found = []
+    """Look at every challenge of a checkout, and at what they share."""
     targets = dict(_targets(repository))
-    for package in sorted(path.parent for path in (repository / "challenges").glob("*/__init__.py")):
-        weights, damaged = _weights(repository, package.name)
-        word = package.name.removeprefix("radix_")
-        abilities = [
-            Ability(name, text, _sets_up(repository, name))
-            for name, text in targets.items()
-            if name.startswith(f"{word}-")
-        ]
-        official = repository / "data" / package.name / "official"
-        found.append(Challenge(package.name, weights, damaged, official.exists(), abilities))
-    return found
+    names = sorted(path.parent.name for path in (repository / "challenges").glob("*/__init__.py"))
+
+    def look(name: str, folders: list[str], prefix: str, official: bool | None) -> Challenge:
+        weights: dict[str, str] = {}
+        damaged: list[str] = []
+        for folder in folders:
+            fine, bad = _weights(repository, folder)
+            weights, damaged = weights | fine, damaged + bad
+        abilities = [Ability(t, text, _sets_up(repository, t)) for t, text in targets.items() if t.startswith(prefix)]
+        return Challenge(name, weights, damaged, official, abilities)
+
+    found = [
+        look(name, [name], f"{name.removeprefix('radix_')}-", (repository / "data" / name / "official").exists())
+        for name in names
+    ]
+    shared = sorted(path.name for path in (repository / "data" / "weights").iterdir() if path.name not in names)
+    return [*found, look("together", shared, "demo", None)]
 
 
 def _targets(repository: Path) -> Iterator[tuple[str, str]]:
@@ -80,21 +85,28 @@ def _sets_up(repository: Path, target: str) -> str | None:
     alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     command = ["make", "--dry-run", "--no-print-directory", target]
     planned = subprocess.run(command, cwd=repository, env=alone, capture_output=True, text=True, check=False)  # noqa: S603
-    match = _SETS_UP.search(planned.stdout)
-    return match["what"].strip() if match else None
+    return ", ".join(_SETS_UP.findall(planned.stdout)) or None
 
 
 def _weights(repository: Path, challenge: str) -> tuple[dict[str, str], list[str]]:
     fine, damaged = {}, []
-    for manifest in sorted((repository / "data" / "weights" / challenge).rglob(MANIFEST_NAME)):
-        folder = manifest.parent
+    # Every folder of weights has a page that says where they come from, even where they are not there.
+    for folder in sorted(page.parent for page in (repository / "data" / "weights" / challenge).rglob("README.md")):
+        manifest = folder / MANIFEST_NAME
+        if not manifest.is_file():
+            fine[folder.relative_to(repository).as_posix()] = (
+                "none here: training, or `git checkout data/weights`, brings them"
+            )
+            continue
         try:
             artifact = load_artifact(folder, str(json.loads(manifest.read_bytes()).get("challenge")))
         except (UserError, ValueError, AttributeError) as error:
             damaged.append(str(error))
             continue
         size = sum((folder / name).stat().st_size for name in artifact.manifest.files)
-        fine[folder.relative_to(repository).as_posix()] = f"{size / 1e6:.1f} MB of {artifact.manifest.created:%Y-%m-%d}"
+        fine[folder.relative_to(repository).as_posix()] = (
+            f"{size / 1e6:.1f} MB of {artifact.manifest.created:%Y-%m-%d}, hashes right"
+        )
     return fine, damaged
 
 
@@ -116,6 +128,7 @@ def report(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSO
         print_summary({challenge.name: dataclasses.asdict(challenge) for challenge in challenges}, "", as_json=True)
     else:
         typer.echo("\n".join([describe_machine(), *(line for challenge in challenges for line in describe(challenge))]))
+        typer.echo("\nEach target sets up what it lacks; make setup installs everything.")
     if any(challenge.damaged for challenge in challenges):
         raise UserError("shipped weights are damaged, see above: `git checkout data/weights` brings them back")
 
@@ -123,16 +136,21 @@ def report(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSO
 def describe(challenge: Challenge) -> Iterator[str]:
     """What to print of one challenge, line by line."""
     yield f"\n{challenge.name}"
-    yield from (f"  weights  {folder}: {what}, hashes right" for folder, what in challenge.weights.items())
+    yield from (f"  weights  {folder}: {what}" for folder, what in challenge.weights.items())
     yield from (f"  DAMAGED  {what}" for what in challenge.damaged)
+    names = [ability.name for ability in challenge.abilities]
     if not challenge.abilities:
         yield f"  to be read: challenges/{challenge.name}, notebooks/{challenge.name}.ipynb"
-        return
-    place = f"data/{challenge.name}/official"
-    yield f"  data     {f'found in {place}' if challenge.official else f'none in {place}: commands generate a sample'}"
+    elif challenge.official is not None:
+        place = f"data/{challenge.name}/official"
+        gets = [f"make {name} gets some" for name in names if name.endswith("-data")]
+        adds = gets[0] if gets else "put yours there, see data/README.md"
+        state = f"found in {place}" if challenge.official else f"none in {place}: a sample is generated; {adds}"
+        yield f"  data     {state}"
+    width = max(map(len, names), default=0)
     for ability in challenge.abilities:
-        state = f"(sets up {ability.sets_up} first)" if ability.sets_up else ""
-        yield f"  make {ability.name:18} {ability.help.partition(' (')[0]} {state}".rstrip()
+        state = f"[first sets up: {ability.sets_up}]" if ability.sets_up else ""
+        yield f"  make {ability.name:{width}}  {ability.help.partition(' (')[0]} {state}".rstrip()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import os
+import runpy
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,11 @@ import pytest
 from common.inference import cluster
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+NO_NETWORK = Path(__file__).with_name("no_network")
+
+if str(NO_NETWORK) not in os.environ.get("PYTHONPATH", ""):  # a worker of xdist has it from the process that started it
+    runpy.run_path(str(NO_NETWORK / "sitecustomize.py"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(NO_NETWORK), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the groups

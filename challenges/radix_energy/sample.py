@@ -8,7 +8,6 @@ whatever the type, because a neighbour's car says nothing about who he is.
 
 from __future__ import annotations
 
-import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,10 +170,6 @@ def write_sample(folder: Path, n_households: int = 1000, seed: int = 0) -> None:
     from common.data.tables import replace_atomically
 
     sample = generate(n_households, seed=seed)
-    hours = pd.date_range(sample.dates[0], periods=24 * len(sample.dates), freq="h", name="timestamp")
-    wide = pd.DataFrame(sample.kwh.reshape(n_households, -1).T, index=hours, columns=sample.household_ids)
-    text = io.StringIO()
-    wide.to_csv(text, float_format="%.3f")
     truth = pd.DataFrame(
         {
             "household_id": sample.household_ids,
@@ -186,7 +181,16 @@ def write_sample(folder: Path, n_households: int = 1000, seed: int = 0) -> None:
         truth.to_csv(part, index=False)
     with replace_atomically(folder / f"{TABLE}.zip") as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
         # A fixed date: the same seed gives the same bytes.
-        file.writestr(zipfile.ZipInfo(f"{TABLE}.csv", (2024, 4, 3, 0, 0, 0)), text.getvalue(), zipfile.ZIP_DEFLATED)
+        file.writestr(zipfile.ZipInfo(f"{TABLE}.csv", (2024, 4, 3, 0, 0, 0)), as_csv(sample), zipfile.ZIP_DEFLATED)
+
+
+def as_csv(sample: Sample) -> str:
+    """The readings in the official layout: a row an hour, a column a household, kWh."""
+    import pandas as pd
+
+    hours = pd.date_range(sample.dates[0], periods=24 * len(sample.dates), freq="h", name="timestamp")
+    table = sample.kwh.reshape(len(sample.household_ids), -1).T
+    return pd.DataFrame(table, index=hours, columns=sample.household_ids).to_csv(float_format="%.3f")
 
 
 def _simulate(

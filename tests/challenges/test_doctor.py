@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from challenges.doctor import REPOSITORY, examine
+from challenges.doctor import REPOSITORY, describe, examine
 
 MAKEFILE = """\
 .ready:
@@ -20,6 +20,8 @@ toy-play: .ready ## play (DATA=folder)
 	@echo playing
 toy-learn: .missing ## learn
 	@echo learning
+demo: .missing ## try
+	@echo trying
 """
 
 
@@ -34,22 +36,32 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_abilities_are_what_make_would_do(repository: Path):
-    (toy,) = examine(repository)
+    toy, _ = examine(repository)
     assert [(a.name, a.help, a.sets_up) for a in toy.abilities] == [
         ("toy-play", "play (DATA=folder)", None),
-        ("toy-learn", "learn", "what 'toys' needs"),
+        ("toy-learn", "learn", "toys"),
     ]
     assert not (repository / ".missing").exists()  # it was only asked
 
 
+def test_what_is_shared_and_what_is_not_there_are_told(repository: Path):
+    shutil.copytree(REPOSITORY / "data" / "weights" / "vinted", repository / "data" / "weights" / "encoder")
+    (repository / "data" / "weights" / "radix_toy" / "net" / "manifest.json").unlink()
+    toy, together = examine(repository)
+    assert "none here" in toy.weights["data/weights/radix_toy/net"]
+    assert list(together.weights) == ["data/weights/encoder"]
+    assert [(a.name, a.sets_up) for a in together.abilities] == [("demo", "toys")]
+    assert not [line for line in describe(together) if "  data  " in line]
+
+
 def test_weights_are_checked_and_data_looked_for(repository: Path):
-    (toy,) = examine(repository)
+    toy, _ = examine(repository)
     assert list(toy.weights) == ["data/weights/radix_toy/net"]
     assert (toy.damaged, toy.official) == ([], False)
     (repository / "data" / "radix_toy" / "official").mkdir(parents=True)
     with (repository / "data" / "weights" / "radix_toy" / "net" / "model.onnx").open("ab") as file:
         file.write(b"!")
-    (toy,) = examine(repository)
+    toy, _ = examine(repository)
     assert toy.official
     assert toy.weights == {}
     assert "model.onnx is damaged" in toy.damaged[0]
@@ -59,7 +71,11 @@ def test_the_real_one_knows_every_challenge_and_target():
     command = [sys.executable, "-m", "challenges.doctor"]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=REPOSITORY, check=True)
     report = json.loads(done.stdout)
-    assert set(report) == {path.parent.name for path in (REPOSITORY / "challenges").glob("*/__init__.py")}
+    assert set(report) == {path.parent.name for path in (REPOSITORY / "challenges").glob("*/__init__.py")} | {
+        "together"
+    }
+    assert "data/weights/radix_smurfs/segmenter" in report["radix_smurfs"]["weights"]
+    assert [ability["name"] for ability in report["together"]["abilities"]] == ["demo"]
     assert "vinted-predict" in [ability["name"] for ability in report["vinted"]["abilities"]]
     assert report["vinted"]["damaged"] == []
     read = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True).stdout
