@@ -28,7 +28,7 @@ KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 GLIBC_TUNABL
 # Files of tests run side by side, in at most four processes: some start servers, browsers and clusters of their own.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: help setup lock lint test test-fast bench notebooks doctor clean
+.PHONY: help setup lock audit lint test test-fast bench notebooks demo pictures doctor clean
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
@@ -59,6 +59,10 @@ lock: | $(UV) ## renew requirements.lock with the newest versions that pyproject
 	$(UV) pip compile pyproject.toml --all-extras --universal --upgrade --quiet --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file $(LOCK)
 
+audit: $(FULL) ## licences of all that is installed, and known holes in it where their database can be reached
+	$(UV) tool run -q pip-licenses --python=$(PYTHON) --from=mixed --order=license
+	-$(UV) tool run -q pip-audit --requirement $(LOCK) --no-deps --disable-pip
+
 lint: $(FULL) ## format check, lint, types and import arrows
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -77,6 +81,12 @@ bench: $(FULL) ## run every benchmark and write its JSON
 
 notebooks: $(FULL) ## execute every notebook top to bottom, in place
 	$(PYTHON) notebooks/execute.py notebooks/*.ipynb
+
+demo: $(TEXT) $(SMURFS) $(ENERGY) $(AVALANCHE) $(SERVE) ## try every challenge in a browser (HOST=address, PORT=number, PAPERS=file)
+	@exec $(PYTHON) -m challenges.demo serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,PAPERS,papers)
+
+pictures: $(FULL) ## what README.md shows of each challenge, taken from the demo in chromium
+	$(PYTHON) docs/pictures.py
 
 doctor: $(CORE) ## what is installed, which weights and data are here, what each challenge can do now
 	@$(PYTHON) -m challenges.doctor
@@ -121,7 +131,14 @@ energy-evaluate: $(ENERGY) ## the method on households of known type, beside sim
 	$(PYTHON) -m challenges.radix_energy evaluate $(call arg,DATA,data) $(call arg,OUT,out)
 
 # ---- radix_smurfs
+.PHONY: smurfs-segment smurfs-predict smurfs-serve smurfs-train smurfs-compare smurfs-evaluate
 .PHONY: smurfs-classify smurfs-review smurfs-train-classifier
+smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (VIDEO=file, OUT=folder)
+	$(PYTHON) -m challenges.radix_smurfs segment $(call arg,VIDEO,video) $(call arg,OUT,out) $(call arg,MODEL,model)
+
+smurfs-predict: $(SMURFS) ## images -> Smurfs with masks and names, as COCO results (IMAGES=folder or zip, OUT=file)
+	$(PYTHON) -m challenges.radix_smurfs predict $(call arg,IMAGES,images) $(call arg,OUT,out) $(call arg,MODEL,model)
+
 smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or folder, OUT=file)
 	$(PYTHON) -m challenges.radix_smurfs classify $(call arg,DATA,data) $(call arg,OUT,out)
 
@@ -131,6 +148,20 @@ smurfs-review: $(SMURFS) ## a page to confirm or correct weak labels on (DATA=zi
 smurfs-train-classifier: $(FULL) ## weak and reviewed labels -> classifier, measured (DATA=zip, LABELS=file, OUT=folder)
 	$(PYTHON) -m challenges.radix_smurfs train-classifier $(call arg,DATA,data) $(call arg,LABELS,labels) \
 		$(call arg,OUT,out)
+
+smurfs-serve: $(SMURFS) $(SERVE) ## POST /v1/segment (HOST=address, PORT=number)
+	@exec $(PYTHON) -m challenges.radix_smurfs serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
+
+smurfs-train: $(FULL) ## train, cross-validate and quantise the segmenter (DATA=zip, OUT=folder, RUNS=folder, ONLY=part)
+	$(KEEP_MEMORY) $(PYTHON) -m challenges.radix_smurfs train $(call arg,DATA,data) $(call arg,OUT,out) \
+		$(call arg,RUNS,runs) $(call arg,ONLY,only)
+
+smurfs-compare: $(FULL) ## the segmenter beside two other networks on one fold (DATA=zip, OUT=file, RUNS=folder)
+	$(KEEP_MEMORY) $(PYTHON) -m challenges.radix_smurfs compare $(call arg,DATA,data) $(call arg,OUT,out) \
+		$(call arg,RUNS,runs)
+
+smurfs-evaluate: $(FULL) ## mask AP of the segmenter with intervals and figures (DATA=zip, OUT=folder, MODEL=folder)
+	$(PYTHON) -m challenges.radix_smurfs evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
 
 # ---- radix_neurips
 .PHONY: neurips-search neurips-index neurips-serve neurips-batch neurips-train neurips-evaluate

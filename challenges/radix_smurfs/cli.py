@@ -1,6 +1,7 @@
 """Thin: parse, call, report. Everything heavy is imported by the command that needs it."""
 
 from collections import Counter
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
+from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
-app = create_app("radix_smurfs", "Outlined Smurfs -> which of them each is.")
+app = create_app("radix_smurfs", "Smurfs in images and videos: outlined, and named by kind.")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SEGMENTER = REPOSITORY / "data" / "weights" / "radix_smurfs" / "segmenter"
 LABELS = REPOSITORY / "data" / "labels" / "radix_smurfs" / "labels.csv"
 CLASSIFIER = REPOSITORY / "data" / "weights" / "radix_smurfs" / "classifier"
 
@@ -26,6 +29,7 @@ DataOption = Annotated[
     ),
 ]
 ClassifierOption = Annotated[Path, typer.Option("--classifier", help="Folder of a trained classifier.")]
+ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained segmenter.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
 
 
@@ -127,3 +131,202 @@ def review(
         print_summary(summary | {"data": path, "generated_sample": generated}, text, as_json)
 
     serve_review(prepared, host, port, announce)
+
+
+@app.command()
+def segment(
+    video: Annotated[Path | None, typer.Option("--video", help="Video file. Default: the generated sample's.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("runs/radix_smurfs/segment"),
+    model: ModelOption = SEGMENTER,
+    classifier: ClassifierOption = CLASSIFIER,
+    as_json: JsonOption = False,
+) -> None:
+    """Outline and name every Smurf of a video.
+
+    Writes into --out: segmented.mp4, which browsers play; detections.parquet, a row for each Smurf and frame;
+    contact_sheet.jpg, to look it through at a glance; report.json.
+
+    Example: [bold]segment --video smurfs.mp4 --out out[/bold]
+    """
+    from challenges.radix_smurfs.classifier import load_classifier
+    from challenges.radix_smurfs.segment import VIDEO, segment_video
+    from challenges.radix_smurfs.segmenter import load_segmenter
+
+    path, generated = (video, False) if video is not None else (_sample_video(), True)
+    result = segment_video(path, out, load_segmenter(model), load_classifier(classifier))
+    names = ", ".join(f"{n} {name}" for name, n in result.names.items() if n) or "nobody"
+    damaged = f"; {result.damage.n_packets} damaged packets left out" if result.damage.n_packets else ""
+    text = (
+        f"{out / VIDEO}: {result.n_frames} frames in {result.n_scenes} scenes of {_describe_video(path, generated)}; "
+        f"{result.n_tracks} tracks ({names}){damaged}"
+    )
+    summary: dict[str, Any] = {"out": out, "video": path, "generated_sample": generated}
+    print_summary(summary | asdict(result), text, as_json)
+
+
+@app.command()
+def predict(
+    images: Annotated[Path, typer.Option("--images", help="Folder or zip of images.")],
+    out: Annotated[Path, typer.Option("--out", help="JSON file to write.")] = Path("predictions.json"),
+    model: ModelOption = SEGMENTER,
+    classifier: ClassifierOption = CLASSIFIER,
+    as_json: JsonOption = False,
+) -> None:
+    """Outline and name every Smurf on images, as COCO results.
+
+    Image ids are listed in the report beside --out; category ids are those of the challenge's archive.
+    """
+    from challenges.radix_smurfs.classifier import load_classifier
+    from challenges.radix_smurfs.predict import predict_folder, write
+    from challenges.radix_smurfs.segmenter import load_segmenter
+
+    result = predict_folder(images, load_segmenter(model), load_classifier(classifier))
+    n_smurfs = sum(map(len, result.found))
+    summary: dict[str, Any] = {
+        "out": out,
+        "images": images,
+        "n_images": len(result.file_names),
+        "n_smurfs": n_smurfs,
+        "n_unreadable": len(result.unreadable),
+    }
+    write(result, out, summary)
+    where = out.with_suffix(".report.json")
+    unreadable = f"; {len(result.unreadable)} could not be read, see {where}" if result.unreadable else ""
+    print_summary(summary, f"{out}: {n_smurfs} Smurfs on {len(result.file_names)} images{unreadable}", as_json)
+
+
+@app.command()
+def train(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the trained segmenter.")] = Path(
+        "runs/radix_smurfs/segmenter"
+    ),
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of checkpoints; the same folder resumes.")] = Path(
+        "runs/radix_smurfs"
+    ),
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config", help="yolo-lite0 (default), yolo11n-seg.yaml from scratch, or yolo11n-seg.pt with a network."
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Default: the recipe's.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One short epoch a part, to see that all runs.")] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            help="Train one part and stop: fold-0 ... fold-4 or final. Processes that share --runs can take one each; "
+            "a last call without it finds them done and puts the model together.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of weights, order and compositions.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the segmenter, cross-validate, quantise and write it. Resumes where it was stopped."""
+    from dataclasses import replace
+
+    from challenges.radix_smurfs.evaluate import headline
+    from challenges.radix_smurfs.train import Recipe, load_training_set, quick_recipe, train_part
+    from challenges.radix_smurfs.train import train as train_model
+
+    path, generated = _data_or_sample(data)
+    recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
+    recipe = replace(recipe, config=config or recipe.config, epochs=epochs or recipe.epochs)
+    pictures = load_training_set(path, seed)
+    if only is not None:
+        train_part(pictures, only, recipe, runs)
+        print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
+        return
+    metrics = train_model(pictures, out, runs, recipe)
+    text = f"{out}: trained on {describe_data(path, generated)}; held out: {headline(metrics['int8'])}"
+    summary = {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["int8"]}
+    print_summary(summary, text, as_json)
+
+
+@app.command()
+def compare(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = Path("runs/radix_smurfs/comparison.json"),
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of checkpoints.")] = Path("runs/radix_smurfs/compare"),
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Half as many for Mask R-CNN.")] = 40,
+    fold: Annotated[int, typer.Option("--fold", min=0, help="That is left out and scored.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="One short epoch, to see that all runs.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the segmenter beside YOLO11n from scratch and Mask R-CNN on the same backbone, on one fold."""
+    from dataclasses import replace
+
+    from challenges.radix_smurfs.baselines import compare as compare_networks
+    from challenges.radix_smurfs.evaluate import headline
+    from challenges.radix_smurfs.train import Recipe, load_training_set, quick_recipe
+    from common.data.tables import write_json
+
+    path, generated = _data_or_sample(data)
+    recipe = quick_recipe() if quick else replace(Recipe(), epochs=epochs)
+    table = compare_networks(load_training_set(path), runs, recipe, fold)
+    write_json(table, out)
+    text = f"{out}: {describe_data(path, generated)}; " + "; ".join(f"{k}: {headline(m)}" for k, m in table.items())
+    print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
+
+
+@app.command()
+def evaluate(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json and figures.")] = Path(
+        "runs/radix_smurfs/evaluation"
+    ),
+    model: ModelOption = SEGMENTER,
+    as_json: JsonOption = False,
+) -> None:
+    """Score the segmenter's masks on annotated images: mAP50 and mAP50-95 with intervals, curve, worst images."""
+    from challenges.radix_smurfs.dataset import load
+    from challenges.radix_smurfs.evaluate import evaluate as evaluate_segmenter
+    from challenges.radix_smurfs.evaluate import headline, score, write
+    from challenges.radix_smurfs.segmenter import load_segmenter
+    from common.artifacts import fingerprint, load_artifact
+
+    path, generated = _data_or_sample(data)
+    dataset = load(path)
+    evaluation = evaluate_segmenter(dataset, load_segmenter(model))
+    seen = load_artifact(model, "radix_smurfs").manifest.data_fingerprint == fingerprint([path])
+    metrics = score(evaluation) | {"seen_in_training": seen, "input": dataset.report}
+    write(dataset, evaluation, metrics, out)
+    warning = " (the images it was trained on: not what to expect of others)" if seen else ""
+    text = f"{out}: {headline(metrics)}{warning}; {describe_data(path, generated)}"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+@app.command()
+def serve(
+    host: HostOption = HOST,
+    port: PortOption = PORT,
+    model: ModelOption = SEGMENTER,
+    classifier: ClassifierOption = CLASSIFIER,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer POST /v1/segment over HTTP until Ctrl-C or SIGTERM. Prints the address once it listens.
+
+    Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
+    and more, see common/service/settings.py.
+    """
+    with set_up_by("smurfs-serve"):
+        from challenges.radix_smurfs.service import SmurfsSettings, create_smurfs_service
+
+    create = partial(create_smurfs_service, model, classifier)
+    serve_until_stopped(create, SmurfsSettings, "Smurfs are served", host=host, port=port, as_json=as_json)
+
+
+def _sample_video() -> Path:
+    """The video of the generated sample, which is written on first use."""
+    sample = REPOSITORY / "data" / "radix_smurfs" / "sample"
+    video = sample / "sample_video.mp4"
+    if not video.is_file():
+        from challenges.radix_smurfs.sample import write_sample
+
+        write_sample(sample)
+    return video
+
+
+def _describe_video(path: Path, generated: bool) -> str:
+    return f"the generated sample {path} (no --video given)" if generated else str(path)
