@@ -54,6 +54,6 @@ def follow_edges(grids: Floats, boxes: Floats, image: NDArray[np.uint8]) -> Floa
     for out, grid, (x0, y0, x1, y1) in zip(filtered, grids, boxes, strict=True):
         left, top = min(int(x0), width - 1), min(int(y0), height - 1)
         seen = image[top : max(int(np.ceil(y1)), top + 1), left : max(int(np.ceil(x1)), left + 1)]
-        guide = cv2.resize(seen, grid.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        guide = cv2.resize(seen, grid.shape[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / np.float32(255)
         out[:] = np.clip(guided_filter(guide, grid), 0, 1)
     return filtered
