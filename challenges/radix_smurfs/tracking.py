@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from challenges.radix_smurfs.geometry import Rle
 from challenges.radix_smurfs.segmenter import GRID, Detections, Image, box_iou
 
-FAINT: Final = 0.12  # detections from this score on keep a track alive
-CONFIDENT: Final = 0.4  # from here on they begin one
+FAINT: Final = 0.1  # detections from this score on keep a track alive
+CONFIDENT: Final = 0.33  # from here on they begin one
 MIN_IOU: Final = 0.2  # between a track's expected box and a detection
 MEMORY_S: Final = 1.0  # how long a track is looked for
 MAX_GAP: Final = 4  # frames that are filled between two sightings

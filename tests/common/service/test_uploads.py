@@ -47,6 +47,7 @@ CSV, PARQUET, EXCEL = b"a,b\n1,2\n", parquet(3), excel()
         (zipped("a.dat", PARQUET), ".parquet", PARQUET),
         (EXCEL, ".xlsx", EXCEL),
     ],
+    ids=["plain", "zip", "gzip", "parquet in a zip", "excel"],  # packed bytes hold the time, so they name no test
 )
 def test_a_table_is_unpacked_named_by_its_first_bytes_and_gone_afterwards(data: bytes, suffix: str, table: bytes):
     with uploaded_table(data) as path:
@@ -68,6 +69,7 @@ def test_a_table_is_unpacked_named_by_its_first_bytes_and_gone_afterwards(data: 
         b"a\n" + b"," * 200,
         zipped("a.csv", b"a\n" + b"," * 200),
     ],
+    ids=["zip", "gzip", "parquet", "lists", "long header", "short header", "no line ends", "commas", "commas in a zip"],
 )
 def test_what_would_fill_the_memory_is_refused(bomb: bytes, monkeypatch: pytest.MonkeyPatch):
     for limit, most in (("MAX_UNPACKED_BYTES", 1000), ("MAX_CELLS", 1000), ("MAX_COLUMNS", 100)):
@@ -83,6 +85,7 @@ def test_what_would_fill_the_memory_is_refused(bomb: bytes, monkeypatch: pytest.
         (gzip.compress(b"a")[:12], "damaged"),
         (b"PAR1 and no more", "damaged"),
     ],
+    ids=["zip", "gzip", "parquet"],
 )
 def test_damaged_files_are_told(data: bytes, words: str):
     with pytest.raises(ItemError, match=words), uploaded_table(data):
