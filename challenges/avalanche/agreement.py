@@ -47,9 +47,7 @@ def compare_coders(book: Codebook, n_rows: int, coders: Sequence[str]) -> Agreem
     for j, theme in enumerate(themes):
         if not (codes[:, :, j] & by).any():
             continue
-        both = by.all(axis=0)
-        two = len(coders) == 2 and both.any()
-        kappa = cohen_kappa(codes[0, both, j].tolist(), codes[1, both, j].tolist()) if two else float("nan")
+        kappa = cohen_kappa(*codes[:, :, j].tolist()) if len(coders) == 2 else float("nan")  # of two, both coded all
         name = " \u203a ".join(book.themes[t].name for t in book.path(theme))
         found.append((name, int((codes[:, :, j] & by).any(axis=0).sum()), alpha(slice(j, j + 1)), kappa))
     table = pd.DataFrame(found, columns=["theme", "answers", "alpha", "kappa"]).sort_values("alpha", ignore_index=True)

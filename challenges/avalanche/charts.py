@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,10 @@ from common.plots import GRID, PALETTE, QUIET
 
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star")
 """With the colours, they tell 6 times as many themes apart, and all of them without colour vision."""
+MAX_POINTS: Final = 2_000
+"""Points of a picture: so many are drawn at once, as SVG. WebGL draws more, but takes seconds without a GPU."""
+MIN_OF_THEME: Final = 5
+"""Of each theme so many are drawn at least."""
 _HOVER_WIDTH, _HOVER_LINES, _LABEL_WIDTH = 60, 6, 42
 _DIVERGING: Final = [(0.0, PALETTE[1]), (0.5, "#FFFFFF"), (1.0, PALETTE[0])]
 
@@ -32,44 +36,74 @@ def look(position: int) -> tuple[str, str]:
     return PALETTE[position % len(PALETTE)], SYMBOLS[position // len(PALETTE) % len(SYMBOLS)]
 
 
-def hover_texts(responses: Sequence[str]) -> NDArray[np.object_]:
-    """(N,) answers as a map shows them on hover, escaped; of 20,000 it takes a while, so callers keep it."""
-    return np.array([escape(text, _HOVER_WIDTH, _HOVER_LINES) for text in responses], dtype=object)
+def part_to_draw(rows: NDArray[np.int64], of_theme: NDArray[np.int64], n: int = MAX_POINTS) -> NDArray[np.int64]:
+    """At most `n` of the rows, in order: `MIN_OF_THEME` of each theme first, then by chance, the same at each call.
+
+    Args:
+        rows: (R,) of answers.
+        of_theme: (N,) position of each answer's theme; -1: none.
+        n: how many.
+    """
+    shuffled = np.random.default_rng(0).permutation(len(of_theme))
+    shuffled = shuffled[np.isin(shuffled, rows)]  # an answer that is drawn stays so while a filter keeps it
+    nth = pd.Series(of_theme[shuffled]).groupby(of_theme[shuffled]).cumcount().to_numpy()
+    return np.sort(shuffled[np.argsort(nth >= MIN_OF_THEME, kind="stable")][:n])
 
 
 def answer_map(
-    positions: NDArray[np.floating], hovers: NDArray[np.object_], of_theme: NDArray[np.int64], names: Sequence[str]
+    positions: NDArray[np.floating],
+    responses: Sequence[str],
+    rows: NDArray[np.int64],
+    of_theme: NDArray[np.int64],
+    names: Sequence[str],
 ) -> go.Figure:
-    """All answers as points, alike ones close; a selection's points carry their row as `customdata`.
+    """Answers as points, alike ones close; a selection's points carry their row as `customdata`.
 
     Args:
-        positions: (N, 2); answers at NaN are not drawn.
-        hovers: (N,) of `hover_texts`.
+        positions: (N, 2).
+        responses: N answers.
+        rows: those to draw; of `part_to_draw`.
         of_theme: (N,) position of each answer's theme in `names`; -1: none.
         names: of themes, at the same position in every map so that colours stay.
     """
     figure = go.Figure()
-    placed = np.isfinite(positions).all(axis=1)
     for theme in [-1, *range(len(names))]:
-        rows = np.flatnonzero(placed & (of_theme == theme))
-        if len(rows) == 0:
+        own = rows[of_theme[rows] == theme]
+        if len(own) == 0:
             continue
         colour, symbol = look(theme) if theme >= 0 else ("#C4C4C4", "circle-open")
-        figure.add_scattergl(
-            x=positions[rows, 0],
-            y=positions[rows, 1],
+        figure.add_scatter(
+            x=positions[own, 0],
+            y=positions[own, 1],
             mode="markers",
             name=escape(names[theme], 34, 2) if theme >= 0 else "no theme",
-            text=hovers[rows],
-            customdata=rows,
+            text=[escape(responses[row], _HOVER_WIDTH, _HOVER_LINES) for row in own],
+            customdata=own,
             hovertemplate="%{text}",
-            marker={"color": colour, "symbol": symbol, "size": 6 if len(hovers) > 3000 else 8, "opacity": 0.75},
+            marker={"color": colour, "symbol": symbol, "size": 6 if len(rows) > 1_000 else 8, "opacity": 0.75},
         )
     _finish(figure, 620)
     figure.update_layout(dragmode="lasso", legend={"itemsizing": "constant"}, hovermode="closest")
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure
+
+
+def enclosed(
+    positions: NDArray[np.floating],
+    lassos: Sequence[Mapping[str, Sequence[float]]],
+    boxes: Sequence[Mapping[str, Sequence[float]]],
+) -> NDArray[np.bool_]:
+    """Which of (N, 2) positions lie within any lasso or box; Plotly gives their corners by axis, `x` and `y`."""
+    from matplotlib.path import Path
+
+    inside = np.zeros(len(positions), dtype=np.bool_)
+    for lasso in lassos:
+        inside |= Path(np.column_stack([lasso["x"], lasso["y"]])).contains_points(positions)
+    for box in boxes:
+        corners = np.column_stack([box["x"], box["y"]])
+        inside |= ((positions >= corners.min(axis=0)) & (positions <= corners.max(axis=0))).all(axis=1)
+    return inside
 
 
 def theme_tree(
@@ -231,17 +265,18 @@ def distinguishing_terms(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: 
 
 
 def all_terms(table: pd.DataFrame, shown: Sequence[str]) -> go.Figure:
-    """Every term by answers that say it and by how surely it tells the groups apart (Monroe et al., figure 5).
+    """The terms that most say, by their number and by how surely a term tells the groups apart (Monroe et al., fig. 5).
 
     Args:
         table: of `language.compare`.
         shown: terms to print beside their points.
     """
     figure = go.Figure()
-    said = table["n_a"] + table["n_b"]
+    table = table.assign(said=table["n_a"] + table["n_b"]).nlargest(MAX_POINTS, "said")
+    said = table["said"]
     sure = table["z"].abs() > 1.96
     colours = np.where(~sure, "#C4C4C4", np.where(table["z"] > 0, PALETTE[0], PALETTE[1]))
-    figure.add_scattergl(
+    figure.add_scatter(
         x=said,
         y=table["z"],
         mode="markers",

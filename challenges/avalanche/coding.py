@@ -52,7 +52,13 @@ class Suggestions:
         )
 
 
-def suggest(vectors: NDArray[np.float32], texts: Sequence[str], codes: Codes, seed: int = 0) -> Suggestions:
+def suggest(
+    vectors: NDArray[np.float32],
+    texts: Sequence[str],
+    codes: Codes,
+    seed: int = 0,
+    nearby: NDArray[np.float32] | None = None,
+) -> Suggestions:
     """Learn from the codes so far. Nobody's code is changed: these are suggestions.
 
     A logistic regression for each theme, on an answer's vector and the mean of those nearest to it (answers that
@@ -63,12 +69,13 @@ def suggest(vectors: NDArray[np.float32], texts: Sequence[str], codes: Codes, se
         texts: the N answers; the same text is asked about once.
         codes: what persons said of some.
         seed: of the representatives and of the folds.
+        nearby: (N, D) of `neighbourhoods`, which does not hang on the codes; None: they are made.
     """
-    n_answers = len(texts)
     themes = tuple(sorted({theme for found in codes.values() for theme in found}))
     rows = np.array(sorted(codes), dtype=np.int64)
     rng = np.random.default_rng(seed)
-    nearby = _smooth(vectors, _pool(n_answers, rng))
+    if nearby is None:
+        nearby = neighbourhoods(vectors)
     features = np.hstack([vectors, nearby])  # (N, 2D)
     coded = np.array([[theme in codes[row] for theme in themes] for row in rows.tolist()]).reshape(
         len(rows), len(themes)
@@ -80,12 +87,11 @@ def suggest(vectors: NDArray[np.float32], texts: Sequence[str], codes: Codes, se
     return Suggestions(themes, probabilities.astype(np.float32), _nearest(vectors, rows, coded), order)
 
 
-def _pool(n_answers: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    return np.arange(n_answers) if n_answers <= POOL else np.sort(rng.choice(n_answers, POOL, replace=False))
-
-
-def _smooth(vectors: NDArray[np.float32], pool: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(N, D) means of the nearest answers of the pool, of unit length."""
+def neighbourhoods(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, D) of each answer the mean of those nearest to it among all, or among `POOL` of them, of unit length."""
+    pool = np.arange(len(vectors))
+    if len(pool) > POOL:
+        pool = np.sort(np.random.default_rng(0).choice(pool, POOL, replace=False))
     k = min(N_NEIGHBOURS, len(pool))
     means = np.empty_like(vectors)
     for start in range(0, len(vectors), _BLOCK):

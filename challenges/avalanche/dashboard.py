@@ -22,6 +22,7 @@ OPTIONS: Final = {
     "client.showErrorDetails": "none",  # of a bug a user sees that it is one; the terminal has the rest
     "client.toolbarMode": "minimal",
     "global.developmentMode": False,
+    "runner.postScriptGC": False,  # it looks at every object of the codebook after each click; Python collects anyway
     "server.address": HOST,
     "server.fileWatcherType": "none",
     "server.headless": True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from challenges.avalanche.language import HOLLOW, WORD, log_odds
 
 MAX_WORDS: Final = 4
 """Of a phrase."""
@@ -28,15 +29,6 @@ QUOTE_LENGTH: Final = (15, 200)
 """Characters: other answers are quoted only where there are not enough of these."""
 VARIETY: Final = 0.7
 """How much a quote's likeness to one chosen before weighs against its likeness to the theme."""
-
-_WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-# English words that no phrase begins or ends with. Elsewhere the log-odds alone discount them.
-_HOLLOW: Final = frozenset(_WORD.findall(
-    "a an the and or but of to in on at by for with from as is are was were be been am i i'm i'll i've it it's its "
-    "this that these those my me we our us you your you're he she they them their his her do did does have has had "
-    "will would can could should so just if than then there when what which who how all any some very really about "
-    "because also please thanks thank get got let into out up"
-))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,10 +67,7 @@ def word_themes(clauses: Sequence[str], themes: NDArray[np.int64], n_themes: int
             if n >= 2:
                 candidates[theme][key] = {number for number in found if themes[number] == theme}
     for theme, own in enumerate(candidates):
-        z = {
-            key: _z(len(mine), len(in_clauses[key]), int(by_theme[theme]), len(clauses)) * (1 + LONGER * (len(key) - 1))
-            for key, mine in own.items()
-        }
+        z = _scores(own, {key: len(in_clauses[key]) for key in own}, int(by_theme[theme]), len(clauses))
         telling = {key: s for key, s in z.items() if len(key) > 1 or len(own[key]) >= LONE_WORD * by_theme[theme]}
         chosen = dict.fromkeys(_widen(key, own) for key in _cover(own, telling or z, n_phrases=4))
         phrases = tuple((spellings[key].most_common(1)[0][0], len(own[key])) for key in chosen)
@@ -88,11 +77,11 @@ def word_themes(clauses: Sequence[str], themes: NDArray[np.int64], n_themes: int
 
 def _phrases(clause: str) -> list[tuple[tuple[str, ...], str]]:
     """The phrases of a clause: words without plural endings to count them by, and as they are spelt."""
-    words = [(m.start(), m.end(), m.group().lower().replace("\u2019", "'")) for m in _WORD.finditer(clause)]
+    words = [(m.start(), m.end(), m.group().lower().replace("\u2019", "'")) for m in WORD.finditer(clause)]
     found = []
     for first in range(len(words)):
         for last in range(first, min(first + MAX_WORDS, len(words))):
-            if words[first][2] in _HOLLOW or words[last][2] in _HOLLOW:
+            if words[first][2] in HOLLOW or words[last][2] in HOLLOW:
                 continue
             key = tuple(_stem(word) for _, _, word in words[first : last + 1])
             found.append((key, " ".join(clause[words[first][0] : words[last][1]].lower().split())))
@@ -103,12 +92,17 @@ def _stem(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
-def _z(n_own: int, n_all: int, own: int, total: int) -> float:
-    """Log-odds with prior over its standard error."""
-    prior = PRIOR * n_all / total
-    a, b = n_own + prior, n_all - n_own + prior
-    a_not, b_not = own - n_own + PRIOR - prior + 0.5, total - own - (n_all - n_own) + PRIOR - prior + 0.5
-    return float((np.log(a / a_not) - np.log(b / b_not)) / np.sqrt(1 / a + 1 / b))
+def _scores(
+    own: dict[tuple[str, ...], set[int]], n_all: dict[tuple[str, ...], int], n_theme: int, n_clauses: int
+) -> dict[tuple[str, ...], float]:
+    """How surely each phrase tells a theme's clauses from all others: z of its log-odds, more for longer ones."""
+    mine = np.array([len(found) for found in own.values()], dtype=np.float64)  # (P,)
+    others = np.array([n_all[key] for key in own], dtype=np.float64) - mine
+    prior = PRIOR * (mine + others) / n_clauses
+    # Half a clause without the phrase keeps one that every clause has finite.
+    estimate, error = log_odds(mine, n_theme, others, n_clauses - n_theme, prior, PRIOR + 0.5)
+    longer = 1 + LONGER * (np.array([len(key) for key in own]) - 1)
+    return dict(zip(own, (longer * estimate / error).tolist(), strict=True))
 
 
 def _cover(
@@ -164,11 +158,10 @@ def _tell_apart(wordings: list[Wording]) -> list[Wording]:
     return told
 
 
-def describe_theme(wording: Wording, n_answers: int, n_usable: int) -> str:
-    """One line: how many answers, and what they say how often."""
+def describe_theme(wording: Wording) -> str:
+    """One line: what its answers say, and in how many clauses; how many answers it has changes as people code."""
     said = ", ".join(f"'{phrase}' ({n})" for phrase, n in wording.phrases)
-    count = f"{n_answers:,} of {n_usable:,} answers ({n_answers / n_usable:.1%})"
-    return f"{count}; said most distinctly: {said}" if said else count
+    return f"Said most distinctly: {said}" if said else ""
 
 
 def choose_quotes(

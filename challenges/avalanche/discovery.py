@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from challenges.avalanche import model
 from challenges.avalanche.clauses import split_clauses
 from challenges.avalanche.dataset import Question
-from challenges.avalanche.describe import choose_quotes, describe_theme, word_themes
+from challenges.avalanche.describe import Wording, choose_quotes, describe_theme, word_themes
 from challenges.avalanche.embedding import Embedder, embed
 from challenges.avalanche.layout import lay_out
 from challenges.avalanche.model import Clusterer, Grouping, consensus, plain_form, theme_tree
+from challenges.avalanche.segments import wilson
 from common.metrics.bootstrap import Interval
 
 SAMPLE: Final = 2_000
@@ -36,6 +37,10 @@ MIN_QUOTABLE: Final = 3
 SHARPNESS: Final = 10.0
 """Inverse regularisation of the classifier that sorts answers."""
 
+Splitter = Callable[[str], Sequence[str]]
+Worder = Callable[[Sequence[str], NDArray[np.int64], int], list[Wording]]
+Placer = Callable[[NDArray[np.float32], NDArray[np.int64], int], NDArray[np.float32]]
+
 
 @dataclass(frozen=True)
 class FoundTheme:
@@ -43,7 +48,7 @@ class FoundTheme:
 
     id: int  # 0 to T - 1, the largest first
     label: str
-    description: str  # one line of counts and phrases
+    description: str  # one line of phrases
     n_answers: int
     share: Interval  # of the usable answers
     quotes: tuple[int, ...]  # rows of answers, central and varied
@@ -74,6 +79,9 @@ def discover(
     on_progress: Callable[[int], None] | None = None,
     embedder: Embedder | None = None,
     cluster: Clusterer = consensus,
+    split: Splitter = split_clauses,
+    word: Worder = word_themes,
+    place: Placer = lay_out,
     with_map: bool = True,
 ) -> Discovery:
     """Find the themes of the answers; what analysts coded is not looked at.
@@ -85,6 +93,9 @@ def discover(
         on_progress: called with the number of texts that have been encoded since the last call.
         embedder: texts -> vectors; None: the shipped encoder.
         cluster: groups texts and says what belongs nowhere.
+        split: answer -> clauses.
+        word: clauses, (C,) theme of each, number of themes -> label and phrases of each theme.
+        place: vectors, positions of those that were grouped, seed -> (U, 2) map.
         with_map: whether to lay the answers out, which takes about as long as the rest; else positions are nan.
     """
     encode = embedder or (lambda texts: embed(texts, on_progress=on_progress))
@@ -98,12 +109,12 @@ def discover(
     sampled, grouping = _group(texts, seed, encode, cluster)
     grouping = _drop_loose(grouping, used[sampled])
     if with_map:
-        positions[rows] = lay_out(used, sampled, seed)
-    assigned = _assign(texts, used, sampled, grouping, encode)
+        positions[rows] = place(used, sampled, seed)
+    assigned = _assign(texts, used, sampled, grouping, encode, split)
     counts = assigned.groupby("theme_id")["row"].nunique()
     order = counts.sort_values(ascending=False, kind="stable").index.to_numpy(dtype=np.int64)  # new id -> old
     assigned["theme_id"] = assigned["theme_id"].map({old: new for new, old in enumerate(order)}).astype(np.int64)
-    themes = _themes(assigned, texts, used, rows)
+    themes = _themes(assigned, texts, used, rows, word)
     assigned["row"] = rows[assigned["row"]]
     return Discovery(assigned, themes, theme_tree(grouping.closeness[np.ix_(order, order)]), positions)
 
@@ -125,6 +136,7 @@ def _assign(
     sampled: NDArray[np.int64],
     grouping: Grouping,
     encode: Embedder,
+    split: Splitter,
 ) -> pd.DataFrame:
     """Sort all answers, and clauses of those that may have a second theme, by a classifier of the grouped ones."""
     grouped = grouping.labels >= 0
@@ -136,7 +148,7 @@ def _assign(
     nowhere = _belong_nowhere(vectors, sampled, grouping, probability)
     ordered = np.sort(probability, axis=1)
     unsure = (ordered[:, -2] >= MIN_SECOND) & ~nowhere if ordered.shape[1] > 1 else np.zeros(len(texts), np.bool_)
-    parts = {i: split_clauses(texts[i]) for i in np.flatnonzero(unsure).tolist()}
+    parts = {i: split(texts[i]) for i in np.flatnonzero(unsure).tolist()}
     parts = {i: clauses for i, clauses in parts.items() if len(clauses) > 1}
     flat = [clause for clauses in parts.values() for clause in clauses]
     of_clauses = sort(encode(flat)) if flat else np.empty((0, probability.shape[1]))
@@ -229,11 +241,15 @@ def _table(found: Sequence[tuple[int, int, str, float]]) -> pd.DataFrame:
 
 
 def _themes(
-    assigned: pd.DataFrame, texts: Sequence[str], vectors: NDArray[np.float32], rows: NDArray[np.int64]
+    assigned: pd.DataFrame,
+    texts: Sequence[str],
+    vectors: NDArray[np.float32],
+    rows: NDArray[np.int64],
+    word: Worder,
 ) -> tuple[FoundTheme, ...]:
     """Name, count and quote the themes; `assigned` has positions among `texts`."""
     n_themes = int(assigned["theme_id"].max()) + 1 if len(assigned) else 0
-    wordings = word_themes(assigned["clause"].tolist(), assigned["theme_id"].to_numpy(), n_themes)
+    wordings = word(assigned["clause"].tolist(), assigned["theme_id"].to_numpy(), n_themes)
     themes = []
     for theme, wording in enumerate(wordings):
         own = assigned[assigned["theme_id"] == theme]
@@ -248,18 +264,10 @@ def _themes(
             FoundTheme(
                 theme,
                 wording.label,
-                describe_theme(wording, len(own), len(texts)),
+                describe_theme(wording),
                 len(own),
-                share_interval(len(own), len(texts)),
+                Interval(*wilson(np.array(len(own)), np.array(len(texts))).tolist()),
                 tuple(int(rows[pool[i]]) for i in quotes),
             )
         )
     return tuple(themes)
-
-
-def share_interval(n: int, of: int) -> Interval:
-    """A share with its 95 % interval after Wilson (1927)."""
-    from scipy.stats import binomtest
-
-    bounds = binomtest(n, of).proportion_ci(method="wilson")
-    return Interval(n / of, float(bounds.low), float(bounds.high))

@@ -13,19 +13,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from challenges.avalanche.segments import Z_95
+
 PRIOR_TERMS: Final = 500.0
 """How many terms the prior weighs as much as: with fewer of its own, a group is thought to speak like all."""
-Z_95: Final = 1.959964
-_WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-# No phrase begins or ends with these. English only: in other languages the prior alone discounts such words.
-_HOLLOW: Final = frozenset(
-    re.findall(
-        r"\S+",
-        "a an the and or but of to in on at by for with from as is are was were be been am i i'm it it's its this that "
-        "these those my me we our us you your he she they them their his her do did does have has had will would can "
-        "could so just if than then there when what which who how all any",
-    )
-)
+WORD: Final = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+# English words that no phrase begins or ends with. Elsewhere the log-odds alone discount them.
+HOLLOW: Final = frozenset(WORD.findall(
+    "a an the and or but of to in on at by for with from as is are was were be been am i i'm i'll i've it it's its "
+    "this that these those my me we our us you your he she they them their his her do did does have has had "
+    "will would can could should so just if than then there when what which who how all any some very really about "
+    "because also please thanks thank get got let into out up"
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,12 @@ def count_terms(texts: Sequence[str], min_answers: int = 2) -> TermCounts:
 
 
 def log_odds(
-    counts_a: NDArray[np.float64], counts_b: NDArray[np.float64], prior: NDArray[np.float64]
+    counts_a: NDArray[np.float64],
+    n_a: float,
+    counts_b: NDArray[np.float64],
+    n_b: float,
+    prior: NDArray[np.float64],
+    n_prior: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Log-odds ratio of every term in A against B, under an informative Dirichlet prior.
 
@@ -68,14 +72,17 @@ def log_odds(
 
     Args:
         counts_a: (V,) counts of each term in A.
+        n_a: of how many: all terms of A, or all its texts where terms are counted once a text.
         counts_b: (V,) in B.
+        n_b: of how many.
         prior: (V,) positive pseudo-counts.
+        n_prior: of how many, more than any of them.
 
     Returns:
         (V,) estimates, positive where A says the term more, and (V,) standard errors.
     """
     in_a, in_b = counts_a + prior, counts_b + prior
-    out_a, out_b = in_a.sum() - in_a, in_b.sum() - in_b
+    out_a, out_b = n_a + n_prior - in_a, n_b + n_prior - in_b
     return np.log(in_a / out_a) - np.log(in_b / out_b), np.sqrt(1 / in_a + 1 / out_a + 1 / in_b + 1 / out_b)
 
 
@@ -98,7 +105,8 @@ def compare(counts: TermCounts, rows_a: NDArray[np.bool_], rows_b: NDArray[np.bo
         return pd.DataFrame(columns=columns)
     everybody = counts.total(np.ones(len(rows_a), dtype=np.bool_))
     a, b = counts.total(rows_a), counts.total(rows_b)
-    estimate, error = log_odds(a, b, PRIOR_TERMS * everybody / everybody.sum())
+    prior = PRIOR_TERMS * everybody / everybody.sum()
+    estimate, error = log_odds(a, a.sum(), b, b.sum(), prior, PRIOR_TERMS)
     z = estimate / error
     said = a + b > 0
     if not said.any():
@@ -131,7 +139,7 @@ def telling(table: pd.DataFrame, n: int, against: bool = False) -> pd.DataFrame:
         if len(kept) == n:
             break
         words = set(term.split())
-        if term in _HOLLOW:
+        if term in HOLLOW:
             continue
         if in_phrases.get(term, 0) < uses[term] / 2 and all(words.isdisjoint(other.split()) for other in kept):
             kept.append(term)
@@ -139,6 +147,6 @@ def telling(table: pd.DataFrame, n: int, against: bool = False) -> pd.DataFrame:
 
 
 def _terms(text: str) -> list[str]:
-    words = [word.replace("\u2019", "'") for word in _WORD.findall(text.lower())]
+    words = [word.replace("\u2019", "'") for word in WORD.findall(text.lower())]
     pairs = pairwise(words)
-    return words + [f"{a} {b}" for a, b in pairs if a not in _HOLLOW and b not in _HOLLOW]
+    return words + [f"{a} {b}" for a, b in pairs if a not in HOLLOW and b not in HOLLOW]

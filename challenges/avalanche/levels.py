@@ -53,7 +53,7 @@ def cut(found: Discovery, n_themes: int, n_usable: int) -> Level:
         surest = of.nlargest(N_CLAUSES, "probability")
         wordings = word_themes(surest["clause"].tolist(), rank[surest["group"].to_numpy()], len(counts))
         labels = [wording.label for wording in wordings]
-        descriptions = [describe_theme(w, int(n), n_usable) for w, n in zip(wordings, counts, strict=True)]
+        descriptions = [describe_theme(wording) for wording in wordings]
     intervals = wilson(counts, np.full(len(counts), n_usable, dtype=np.int64))
     shares = pd.DataFrame({"count": counts}).join(pd.DataFrame(intervals, columns=["share", "low", "high"]))
     quotes = []

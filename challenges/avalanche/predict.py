@@ -135,7 +135,7 @@ def as_markdown(survey: Survey, discoveries: Sequence[Discovery]) -> str:
                 f"### {plain_markdown(theme['label'])}",
                 "",
                 f"{theme['n_answers']:,} answers, {share.estimate:.1%} ({share.low:.1%} to {share.high:.1%}). "
-                f"{plain_markdown(theme['description'].partition('; ')[2])}",
+                f"{plain_markdown(theme['description'])}",
                 "",
                 *[f"> {plain_markdown(quote)}\n>" for quote in theme["quotes"]],
                 "",

@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 ALPHA: Final = 0.05
-_Z: Final = 1.959964  # of intervals of 95 %
+Z_95: Final = 1.959964
+"""Of the normal distribution, for intervals of 95 %."""
 MAX_SEGMENTS: Final = 8
 """A column of more values is cut into so many segments: numbers into quarters, names into the frequent and the rest."""
 MIN_EXPECTED: Final = 5.0
@@ -32,8 +33,8 @@ def wilson(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
     """
     of = np.where(n > 0, n, 1)
     share = counts / of
-    middle = (share + _Z**2 / (2 * of)) / (1 + _Z**2 / of)
-    half = _Z * np.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2)) / (1 + _Z**2 / of)
+    middle = (share + Z_95**2 / (2 * of)) / (1 + Z_95**2 / of)
+    half = Z_95 * np.sqrt(share * (1 - share) / of + Z_95**2 / (4 * of**2)) / (1 + Z_95**2 / of)
     return np.where((n > 0)[..., None], np.stack([share, middle - half, middle + half], axis=-1), np.nan)
 
 

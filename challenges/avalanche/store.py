@@ -30,7 +30,6 @@ class Project:
     name: str
     created_at: datetime  # UTC
     questions: tuple[tuple[int, str], ...]  # id and text, in order of appearance
-    n_answers: int
     report: Mapping[str, Any]  # of its import
 
 
@@ -56,12 +55,9 @@ class Store:
 
     def projects(self) -> list[Project]:
         """All projects, the newest first."""
-        counts = sa.select(
-            QUESTION.c.id, QUESTION.c.project_id, QUESTION.c.text, sa.func.count(ANSWER.c.row).label("n_answers")
-        )
-        counts = counts.outerjoin(ANSWER).group_by(QUESTION.c.id).order_by(QUESTION.c.position)
+        in_order = sa.select(QUESTION.c.id, QUESTION.c.project_id, QUESTION.c.text).order_by(QUESTION.c.position)
         with self.engine.connect() as connection:
-            questions = connection.execute(counts).all()
+            questions = connection.execute(in_order).all()
             found = connection.execute(sa.select(PROJECT).order_by(PROJECT.c.id.desc())).all()
         return [
             Project(
@@ -69,11 +65,16 @@ class Store:
                 row.name,
                 _utc(row.created_at),
                 tuple((q.id, q.text) for q in questions if q.project_id == row.id),
-                sum(q.n_answers for q in questions if q.project_id == row.id),
                 row.report,
             )
             for row in found
         ]
+
+    def n_answers(self) -> dict[int, int]:
+        """Of each project's id the number of its answers; they are counted, which `projects` does not wait for."""
+        counts = sa.select(QUESTION.c.project_id, sa.func.count()).join(ANSWER).group_by(QUESTION.c.project_id)
+        with self.engine.connect() as connection:
+            return {int(project): int(n) for project, n in connection.execute(counts).all()}
 
     def add_project(self, survey: Survey, name: str, who: str) -> int:
         """Import a survey whole, or nothing of it; themes that it has are decisions of 'imported'.
@@ -234,10 +235,17 @@ class Store:
 
     def history(self, question: int, limit: int = 200) -> list[Event]:
         """The last events, the newest first."""
-        events = sa.select(EVENT).where(EVENT.c.question_id == question).order_by(EVENT.c.version.desc()).limit(limit)
+        # Counted by the database: to read the changes of an import takes longer than all else on a page.
+        keys = sa.func.json_object_keys if self.engine.dialect.name == "postgresql" else sa.func.json_each
+        n_changes = sa.select(sa.func.count()).select_from(keys(EVENT.c.changes).table_valued("key"))
+        events = sa.select(
+            *(EVENT.c[name] for name in ("version", "at", "who", "what", "undoes")),
+            n_changes.scalar_subquery().label("n_changes"),
+        )
+        events = events.where(EVENT.c.question_id == question).order_by(EVENT.c.version.desc()).limit(limit)
         with self.engine.connect() as connection:
             return [
-                Event(e.version, _utc(e.at), e.who, e.what, e.undoes, len(e.changes))
+                Event(e.version, _utc(e.at), e.who, e.what, e.undoes, e.n_changes)
                 for e in connection.execute(events).all()
             ]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from challenges.avalanche.codebook import MACHINE, Codebook
 from challenges.avalanche.coding import suggest
 
+N_EXAMPLES: Final = 100
+"""Decisions of a theme that the machine learns from: more take long, and teach little."""
 N_SEEDS: Final = 5
 """Answers of the machine's that stand for a theme of which persons have coded fewer."""
 
@@ -53,18 +57,64 @@ def known_codes(book: Codebook, vectors: NDArray[np.float32]) -> tuple[dict[int,
     return by_persons | seeds, frozenset(seeds)
 
 
-def suggest_themes(book: Codebook, vectors: NDArray[np.float32], responses: Sequence[str]) -> Suggested | None:
+def _enough(codes: dict[int, frozenset[int]]) -> dict[int, frozenset[int]]:
+    """`N_EXAMPLES` of every theme, and of answers that no theme fits; all where there are not so many."""
+    rows = np.random.default_rng(0).permutation(sorted(codes)).tolist()
+    n_examples: Counter[int | None] = Counter()
+    kept = {}
+    for row in rows:
+        themes: frozenset[int | None] = codes[row] or frozenset([None])
+        if any(n_examples[theme] < N_EXAMPLES for theme in themes):
+            n_examples.update(themes)
+            kept[row] = codes[row]
+    return kept
+
+
+def suggest_themes(
+    book: Codebook,
+    vectors: NDArray[np.float32],
+    responses: Sequence[str],
+    nearby: NDArray[np.float32] | None = None,
+) -> Suggested | None:
     """Suggest themes for all answers; None where nothing is known to learn from.
 
     Args:
         book: the present codebook.
         vectors: (N, D) of the answers.
         responses: N answers.
+        nearby: (N, D) of `coding.neighbourhoods`; None: they are made.
     """
-    codes, seeds = known_codes(book, vectors)
-    if not any(codes.values()):
+    known, seeds = known_codes(book, vectors)
+    if not any(known.values()):
         return None
+    codes = _enough(known)
     names = {theme: str(theme) for theme in book.themes}
-    found = suggest(vectors, responses, {row: frozenset(names[t] for t in themes) for row, themes in codes.items()})
-    order = np.concatenate([found.order, np.array(sorted(seeds), dtype=np.int64)])
+    named = {row: frozenset(names[t] for t in themes) for row, themes in codes.items()}
+    found = suggest(vectors, responses, named, nearby=nearby)
+    order = np.array([*(row for row in found.order.tolist() if row not in known), *sorted(seeds)], dtype=np.int64)
     return Suggested(tuple(int(name) for name in found.themes), found.probabilities, found.nearest, order)
+
+
+@dataclass
+class Learner:
+    """The suggestions of one question: waited for the first time, then learned anew while the last ones serve."""
+
+    suggested: Suggested | None = None
+    _follows_from: Hashable = None
+    _learning: threading.Lock = field(default_factory=threading.Lock)
+
+    def renew(self, key: Hashable, learn: Callable[[], Suggested | None]) -> Suggested | None:
+        """The suggestions that there are; if they follow from another key, a thread begins to learn better ones."""
+        if self.suggested is None:
+            with self._learning:
+                if self.suggested is None:
+                    self.suggested, self._follows_from = learn(), key
+        elif key != self._follows_from and self._learning.acquire(blocking=False):
+            threading.Thread(target=self._learn, args=(key, learn), daemon=True).start()
+        return self.suggested
+
+    def _learn(self, key: Hashable, learn: Callable[[], Suggested | None]) -> None:
+        try:
+            self.suggested, self._follows_from = learn(), key
+        finally:
+            self._learning.release()

@@ -12,7 +12,7 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
     """Agreement of two coders beyond what their shares of codes give by chance (Cohen, 1960): 1 is perfect.
 
     Args:
-        first: (N,) the code that the first coder gave each thing.
+        first: (N,) the code that the first coder gave each thing: all texts, numbers or truth values.
         second: (N,) the second coder's.
 
     Returns:
@@ -21,19 +21,11 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
     Raises:
         ValueError: other lengths.
     """
-    if len(first) != len(second):
-        raise ValueError(f"{len(first)} and {len(second)} codes are not of the same things")
-    number: dict[Hashable, int] = {}
-    pairs = [
-        (number.setdefault(a, len(number)), number.setdefault(b, len(number)))
-        for a, b in zip(first, second, strict=True)
-    ]
-    counts = np.zeros((len(number), len(number)))  # (C, C)
-    for a, b in pairs:
-        counts[a, b] += 1
-    n = counts.sum()
-    by_chance = float(counts.sum(1) @ counts.sum(0)) / n**2 if n else 1.0
-    return float((np.trace(counts) / n - by_chance) / (1 - by_chance)) if by_chance < 1 else float("nan")
+    from sklearn.metrics import cohen_kappa_score
+
+    if len(first) == len(second) and len({*first, *second}) < 2:  # scikit-learn refuses the one, warns of the other
+        return float("nan")
+    return float(cohen_kappa_score(first, second))
 
 
 def krippendorff_alpha(codes: Sequence[Sequence[Hashable | None]]) -> float:

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from challenges.avalanche.agreement import compare_coders, disagreements
-from challenges.avalanche.codebook import MACHINE
+from challenges.avalanche.agreement import Agreement, compare_coders, disagreements
+from challenges.avalanche.codebook import MACHINE, Codebook
+from challenges.avalanche.database import database_url
 from challenges.avalanche.operations import code_answer
 from challenges.avalanche.views.context import Context, act, may_edit, plain
 
@@ -24,7 +25,9 @@ def show(here: Context) -> None:
     everybody = st.multiselect("Who", coders, default=coders, key=here.key("coders"))
     if len(everybody) < 2:
         return
-    agreed = compare_coders(here.book, len(here.question.answers), everybody)
+    agreed = _compared(
+        database_url(), here.number, here.book.version, tuple(everybody), len(here.question.answers), here.book
+    )
     if not agreed.n_both:
         st.info("These persons have no answer in common yet.")
         return
@@ -45,6 +48,18 @@ def show(here: Context) -> None:
     )  # fmt: skip
     st.caption("The themes they agree on least come first: their descriptions need to be made clearer.")
     _resolve(here, everybody)
+
+
+@st.cache_resource(show_spinner="comparing \u2026", max_entries=16)
+def _compared(
+    url: str,  # noqa: ARG001 - of the cache's key
+    number: int,  # noqa: ARG001
+    version: int,  # noqa: ARG001
+    coders: tuple[str, ...],
+    n_rows: int,
+    _book: Codebook,
+) -> Agreement:
+    return compare_coders(_book, n_rows, coders)
 
 
 def _resolve(here: Context, coders: list[str]) -> None:

@@ -10,8 +10,8 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from challenges.avalanche.charts import answer_map, hover_texts
-from challenges.avalanche.codebook import MACHINE
+from challenges.avalanche.charts import answer_map, enclosed, part_to_draw
+from challenges.avalanche.codebook import MACHINE, Codebook
 from challenges.avalanche.database import database_url
 from challenges.avalanche.operations import add_theme, code_many, confirm
 from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, get_question, may_edit, report
@@ -26,30 +26,36 @@ def show_map(here: Context) -> None:
     if found is None:
         st.info("The map comes with the themes: let them be found first, on the page Find themes.")
         return
-    st.caption("Alike answers lie close. Point at one to read it; draw around some to code them.")
     rows = _filter(here, "map")
     themes, codes, _ = get_codes(here)
-    of_theme = np.where(codes.any(axis=1), codes.argmax(axis=1), -1)
-    deepest = codes.shape[1] - 1 - codes[:, ::-1].argmax(axis=1) if codes.shape[1] else of_theme
-    of_theme = np.where(of_theme >= 0, deepest, -1)
-    shown = np.full(len(found.positions), np.nan, dtype=np.float32)[:, None].repeat(2, axis=1)
-    shown[rows] = found.positions[rows]
+    deepest = codes.shape[1] - 1 - codes[:, ::-1].argmax(axis=1) if themes else 0
+    of_theme = np.where(codes.any(axis=1), deepest, -1)
+    placed = rows[np.isfinite(found.positions[rows]).all(axis=1)]
+    drawn = part_to_draw(placed, of_theme)
+    st.caption(
+        "Alike answers lie close. Point at one to read it; draw around some to code them." + _left_out(drawn, placed)
+    )
     names = [here.book.themes[theme].name for theme in themes]
-    figure = answer_map(shown, _hovers(database_url(), here.number), of_theme, names)
     event = st.plotly_chart(
-        figure, theme=None, key=here.key("map"), on_select="rerun", selection_mode=("lasso", "box", "points"),
+        answer_map(found.positions, here.responses, drawn, of_theme, names), theme=None, key=here.key("map"),
+        on_select="rerun", selection_mode=("lasso", "box", "points"),
         config={"displaylogo": False, "scrollZoom": True},
     )  # fmt: skip
-    points = event["selection"]["points"]  # type: ignore[index]
-    chosen = sorted({_row(point["customdata"]) for point in points})
+    selection: Any = event["selection"]  # type: ignore[index]
+    around = placed[enclosed(found.positions[placed], selection.get("lasso", []), selection.get("box", []))]
+    chosen = sorted({*around.tolist(), *(_row(point["customdata"]) for point in selection["points"])})
     if chosen:
         _bulk(here, chosen, "map")
         _read_only(here, chosen)
 
 
-@st.cache_resource(show_spinner="drawing \u2026", max_entries=4)
-def _hovers(url: str, number: int) -> NDArray[np.object_]:
-    return hover_texts(get_question(url, number).answers["response"].tolist())
+def _left_out(drawn: NDArray[np.int64], placed: NDArray[np.int64]) -> str:
+    if len(drawn) == len(placed):
+        return ""
+    return (
+        f" {len(drawn):,} of {len(placed):,} are drawn, some of every theme: search or filter to see the others. "
+        "Drawing around points takes in the others that lie there."
+    )
 
 
 def show_table(here: Context) -> None:
@@ -127,18 +133,25 @@ def _disagreed(here: Context) -> NDArray[np.bool_]:
 
 
 def _table(here: Context, rows: NDArray[np.int64]) -> pd.DataFrame:
-    names = {theme: here.book.themes[theme].name for theme in here.book.themes}
-    present = [here.book.present(row) for row in rows.tolist()]
-    return pd.DataFrame(
+    return _whole_table(database_url(), here.number, here.book.version, here.book).iloc[rows]
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _whole_table(url: str, number: int, version: int, _book: Codebook) -> pd.DataFrame:  # noqa: ARG001 - of the key
+    question = get_question(url, number)
+    present = [_book.present(row) for row in range(len(question.answers))]
+    names = {theme: _book.themes[theme].name for theme in _book.themes}
+    table = pd.DataFrame(
         {
-            "answer": here.question.answers["response"].to_numpy()[rows],
+            "answer": question.answers["response"],
             "themes": [" | ".join(sorted(names[t] for t in p[1].themes)) or "(none)" if p else "" for p in present],
             "by": [p[0] if p else "" for p in present],
-            "respondent": here.question.answers["respondent_id"].to_numpy()[rows],
-            "not usable": here.question.answers["reason"].to_numpy()[rows],
+            "respondent": question.answers["respondent_id"],
+            "not usable": question.answers["reason"],
         }
-        | {str(name): values.to_numpy()[rows] for name, values in here.question.segments.items()}
     )
+    columns = {f"{name} (2)" if name in table else str(name): values for name, values in question.segments.items()}
+    return table.assign(**columns)
 
 
 def _bulk(here: Context, rows: Sequence[int], name: str) -> None:

@@ -44,14 +44,21 @@ def _head(here: Context, title: str) -> Findings | None:
 
 
 @st.cache_resource(show_spinner="comparing segments \u2026", max_entries=16)
-def _compared(url: str, number: int, version: int, key: tuple[object, ...], _findings: Findings) -> Compared:  # noqa: ARG001
+def _compared(
+    url: str,
+    number: int,
+    version: int,  # noqa: ARG001 - of the cache's key
+    key: tuple[object, ...],  # noqa: ARG001
+    method: str,
+    _findings: Findings,
+) -> Compared:
     question = get_question(url, number)
-    return {str(column): compare_by(_findings, question, column) for column in question.segments.columns}
+    return {str(column): compare_by(_findings, question, column, method) for column in question.segments.columns}
 
 
-def _all_compared(here: Context, findings: Findings) -> Compared:
+def _all_compared(here: Context, findings: Findings, method: str = "holm") -> Compared:
     key = (findings.with_machine, findings.themes)
-    return _compared(database_url(), here.number, here.book.version, key, findings)
+    return _compared(database_url(), here.number, here.book.version, key, method, findings)
 
 
 def show_summary(here: Context) -> None:
@@ -131,7 +138,7 @@ def show_segments(here: Context) -> None:
         "Correction for the number of themes", ["holm", "fdr"], default="holm", key=here.key("method"),
         format_func=lambda m: "Holm: no false finding" if m == "holm" else "Benjamini-Hochberg: few false ones",
     )  # fmt: skip
-    shares, tests = compare_by(findings, here.question, column, method or "holm")
+    shares, tests = _all_compared(here, findings, method or "holm")[str(column)]
     if shares.empty:
         st.info("This column says nothing of the coded answers.")
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -35,9 +36,9 @@ class Context:
     question: Question
     book: Codebook
 
-    @property
+    @cached_property
     def responses(self) -> list[str]:
-        """All answers."""
+        """All answers; a list, which is made once in a run."""
         return self.question.answers["response"].tolist()  # type: ignore[no-any-return]
 
     def key(self, name: str) -> str:

@@ -78,15 +78,14 @@ def _choose(here: Context, found: Discovery) -> None:
             args=(here, f"took over {len(level.labels)} themes that were found", adoption(found, level, finer)),
             help="They become themes of the project; their answers count as the machine's until a person decides.",
         )  # fmt: skip
-    listed, tree = st.tabs(["Themes", "Tree"])
-    with listed:
-        _list(here, level)
-    if n_found > 1:
+    views = ["Themes", "Tree"] if n_found > 1 else ["Themes"]
+    view = st.segmented_control("As", views, default=views[0], key=here.key("found-as"), label_visibility="collapsed")
+    if view == "Tree":
         names = [theme.label for theme in found.themes]
         sizes = [theme.n_answers for theme in found.themes]
-        tree.plotly_chart(theme_tree(found.tree, names, sizes, level.groups), theme=None, key=here.key("tree"))
+        st.plotly_chart(theme_tree(found.tree, names, sizes, level.groups), theme=None, key=here.key("tree"))
     else:
-        tree.caption("One theme has no tree.")
+        _list(here, level)
 
 
 def _list(here: Context, level: Level) -> None:
@@ -101,7 +100,7 @@ def _list(here: Context, level: Level) -> None:
     )
     st.caption("Tick a theme to read it.")
     event = st.dataframe(
-        table, hide_index=True, on_select="rerun", selection_mode="single-row", height=300,
+        table, hide_index=True, on_select="rerun", selection_mode="single-row", height=min(300, 38 + 35 * len(table)),
         key=here.key(f"found-{len(level.labels)}"),
     )  # fmt: skip
     picked = [i for i in event["selection"]["rows"] if i < len(level.labels)]  # type: ignore[index]

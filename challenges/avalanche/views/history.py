@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from challenges.avalanche.database import database_url
 from challenges.avalanche.store import Event
-from challenges.avalanche.views.context import Context, may_edit, plain, report
+from challenges.avalanche.views.context import Context, get_store, may_edit, plain, report
 
 N_SHOWN = 300
 
@@ -26,10 +27,15 @@ def history_table(events: list[Event]) -> pd.DataFrame:
     )
 
 
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _history(url: str, number: int, version: int) -> list[Event]:  # noqa: ARG001 - of the cache's key
+    return get_store(url).history(number, N_SHOWN)
+
+
 def show(here: Context) -> None:
     """The page."""
     st.header("History")
-    events = here.store.history(here.number, N_SHOWN)
+    events = _history(database_url(), here.number, here.book.version)
     if not events:
         st.info("Nothing was decided yet.")
         return

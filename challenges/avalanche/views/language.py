@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -50,15 +51,31 @@ def show(here: Context) -> None:
         return
     first, second = telling(table, N_TERMS), telling(table, N_TERMS, against=True)
     names = here.book.themes[a].name, here.book.themes[b].name if b is not None else "all other answers"
-    tellings, everything, numbers = st.tabs(["The most telling", "All terms", "Numbers"])
-    tellings.plotly_chart(distinguishing_terms(first, second, *names), theme=None, key=here.key("terms"))
-    tellings.caption(
-        "Log-odds ratio of each word or phrase under an informative Dirichlet prior, the language of all answers "
-        "(Monroe, Colaresi and Quinn 2008). An interval that crosses 0: the difference may be chance."
-    )
-    shown = [*first["term"], *second["term"]]
-    everything.plotly_chart(all_terms(table, shown), theme=None, key=here.key("all-terms"))
-    numbers.dataframe(table.round(3), hide_index=True)
+    views = ["The most telling", "All terms", "Numbers"]  # of tabs all would be drawn, the hidden ones too
+    view = st.segmented_control("As", views, default=views[0], key=here.key("lang-view"), label_visibility="collapsed")
+    if view == "Numbers":
+        st.dataframe(table.round(3), hide_index=True)
+    elif view == "All terms":
+        picture = all_terms(table, [*first["term"], *second["term"]])
+        st.plotly_chart(picture, theme=None, key=here.key("all-terms"))
+    else:
+        st.plotly_chart(distinguishing_terms(first, second, *names), theme=None, key=here.key("terms"))
+        st.caption(
+            "Log-odds ratio of each word or phrase under an informative Dirichlet prior, the language of all answers "
+            "(Monroe, Colaresi and Quinn 2008). An interval that crosses 0: the difference may be chance."
+        )
+
+
+@st.cache_resource(show_spinner="counting pairs \u2026", max_entries=16)
+def _pairs(
+    url: str,  # noqa: ARG001 - of the cache's key
+    number: int,  # noqa: ARG001
+    version: int,  # noqa: ARG001
+    with_machine: bool,  # noqa: ARG001
+    _codes: NDArray[np.bool_],
+    _names: list[str],
+) -> pd.DataFrame:
+    return co_occurrence(_codes, _names)
 
 
 def show_pairs(here: Context) -> None:
@@ -74,7 +91,7 @@ def show_pairs(here: Context) -> None:
         st.info("Fewer than two themes have answers.")
         return
     names = [here.book.themes[themes[leaves[j]]].name for j in order]
-    pairs = co_occurrence(counted[:, order], names)
+    pairs = _pairs(database_url(), here.number, here.book.version, with_machine, counted[:, order], names)
     st.caption(
         "Numbers are answers that have both; colour says how many times more (blue) or less (orange) than by chance; "
         "* is not chance, corrected for the number of pairs."

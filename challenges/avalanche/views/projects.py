@@ -18,11 +18,12 @@ def show(store: Store, who: str, here: Context | None) -> None:
     st.header("Projects")
     found = store.projects()
     if found:
+        n_answers = store.n_answers()
         table = pd.DataFrame(
             {
                 "project": [p.name for p in found],
                 "questions": [len(p.questions) for p in found],
-                "answers": [p.n_answers for p in found],
+                "answers": [n_answers.get(p.id, 0) for p in found],
                 "made": [p.created_at for p in found],
             }
         )
@@ -75,10 +76,10 @@ def _describe(here: Context) -> None:
     st.text(here.project.name)
     flaws = report_of.get("flaws", {})
     st.caption("How its file was read")
-    rows = [(kind.replace("_", " "), found["count"], _some(found["first"])) for kind, found in flaws.items()]
-    rows = [("encoding", None, str(report_of.get("encoding", ""))), *rows]
+    rows = [(kind.replace("_", " "), f"{found['count']:,}", _some(found["first"])) for kind, found in flaws.items()]
+    rows = [("encoding", "", str(report_of.get("encoding", ""))), *rows]
     columns = report_of.get("columns", {})
-    rows.insert(0, ("columns", len(columns), ", ".join(f"{field}: {name}" for field, name in columns.items())))
+    rows.insert(0, ("columns", f"{len(columns)}", ", ".join(f"{field}: {name}" for field, name in columns.items())))
     st.dataframe(pd.DataFrame(rows, columns=["what", "count", "where"]), hide_index=True)
     with st.expander("Delete this project"), st.form("delete-project", border=False):
         st.text("All its decisions go with it, and there is no way back. Type its name to delete it.")

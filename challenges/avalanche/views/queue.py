@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
-from challenges.avalanche.codebook import MACHINE, Codebook
+from challenges.avalanche.codebook import MACHINE
+from challenges.avalanche.coding import neighbourhoods
 from challenges.avalanche.database import database_url
 from challenges.avalanche.operations import add_theme, code_answer
-from challenges.avalanche.suggestions import Suggested, suggest_themes
+from challenges.avalanche.suggestions import Learner, Suggested, suggest_themes
 from challenges.avalanche.views.context import (
     Context,
     act,
-    get_question,
     get_vectors,
     may_edit,
     plain,
@@ -37,10 +39,7 @@ def show(here: Context) -> None:
         st.info("There are no themes to suggest yet: let them be found on the page Find themes, or add your own.")
         return
     decided = {row for row, by in here.book.decisions.items() if set(by) - {MACHINE}}
-    get_vectors(here)
-    suggested = _suggestions(
-        database_url(), here.number, len(decided) // RENEW_AFTER, tuple(here.book.themes), here.book
-    )
+    suggested = _suggestions(here, len(decided))
     if suggested is None:
         st.info("Code a few answers on the page Answers first: the machine learns from them.")
         return
@@ -59,16 +58,23 @@ def show(here: Context) -> None:
     _ask(here, waiting[0], suggested, skipped)
 
 
-@st.cache_resource(show_spinner="learning from what was coded \u2026", max_entries=8)
-def _suggestions(
-    url: str,
-    number: int,
-    epoch: int,  # noqa: ARG001 - of the cache's key
-    themes: tuple[int, ...],  # noqa: ARG001
-    _book: Codebook,
-) -> Suggested | None:
-    responses = get_question(url, number).answers["response"].tolist()
-    return suggest_themes(_book, vectors_of(url, number), responses)
+def _suggestions(here: Context, n_decided: int) -> Suggested | None:
+    vectors, book, responses = get_vectors(here), here.book, here.responses
+    with st.spinner("learning from what was coded \u2026"):
+        nearby = _nearby(database_url(), here.number)
+        return _learner(database_url(), here.number).renew(
+            (n_decided // RENEW_AFTER, tuple(book.themes)), lambda: suggest_themes(book, vectors, responses, nearby)
+        )
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _learner(url: str, number: int) -> Learner:  # noqa: ARG001 - of the cache's key
+    return Learner()
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _nearby(url: str, number: int) -> NDArray[np.float32]:
+    return neighbourhoods(vectors_of(url, number))
 
 
 def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> None:

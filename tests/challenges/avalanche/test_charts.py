@@ -12,10 +12,11 @@ from challenges.avalanche.charts import (
     all_terms,
     answer_map,
     distinguishing_terms,
+    enclosed,
     escape,
-    hover_texts,
     look,
     pair_heatmap,
+    part_to_draw,
     segment_dots,
     share_bars,
     theme_tree,
@@ -38,14 +39,33 @@ def test_escaped_text_has_no_markup_but_its_line_breaks(text: str) -> None:
     assert escape(text, 20, 3).count("<br>") <= 2
 
 
-def test_every_usable_answer_is_on_the_map_in_the_look_of_its_theme() -> None:
+def test_answers_are_on_the_map_in_the_look_of_their_theme() -> None:
     positions = np.random.default_rng(0).normal(size=(6, 2))
-    positions[5] = np.nan
-    figure = answer_map(positions, hover_texts([EVIL] * 6), np.array([0, 0, 1, -1, 9, 0]), [EVIL, *"bcdefghij"])
+    names = [EVIL, *"bcdefghij"]
+    figure = answer_map(positions, [EVIL] * 6, np.arange(5), np.array([0, 0, 1, -1, 9, 0]), names)
     drawn(figure)
     assert sorted(row for trace in figure.data for row in trace.customdata) == [0, 1, 2, 3, 4]
-    assert {trace.type for trace in figure.data} == {"scattergl"}
+    assert [len(trace.x) for trace in figure.data] == [1, 2, 1, 1]
     assert len({look(i) for i in range(42)}) == 42
+
+
+def test_of_many_answers_a_part_is_drawn_with_some_of_every_theme() -> None:
+    of_theme = np.repeat([-1, 0, 1, 2], [40, 1_000, 3, 8])
+    part = part_to_draw(np.arange(1_051), of_theme, 100)
+    assert len(set(part.tolist())) == 100
+    assert np.bincount(of_theme[part] + 1)[[2, 3]].tolist() == [3, 5]
+    fewer = part_to_draw(np.arange(0, 1_051, 2), of_theme, 100)
+    assert not (fewer % 2).any()
+    assert set(part[part % 2 == 0].tolist()) <= set(fewer.tolist())
+    assert part_to_draw(np.array([4, 7]), of_theme).tolist() == [4, 7]
+
+
+def test_a_lasso_and_a_box_take_in_what_lies_in_them() -> None:
+    positions = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.2], [5.0, 5.0]])
+    lasso = {"x": [-1, 3, 3, -1], "y": [-1, -1, 0.5, 0.5]}
+    assert enclosed(positions, [lasso], []).tolist() == [True, False, True, False]
+    assert enclosed(positions, [lasso], [{"x": [6, 4], "y": [4, 6]}]).tolist() == [True, False, True, True]
+    assert not enclosed(positions, [], []).any()
 
 
 def test_the_tree_keeps_every_theme_and_colours_groups() -> None:

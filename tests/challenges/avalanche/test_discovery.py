@@ -10,7 +10,7 @@ import pytest
 
 from challenges.avalanche.baselines import k_means, tf_idf
 from challenges.avalanche.dataset import Question, Survey, load
-from challenges.avalanche.describe import choose_quotes, word_themes
+from challenges.avalanche.describe import Wording, choose_quotes, word_themes
 from challenges.avalanche.discovery import Discovery, at_level, discover
 from challenges.avalanche.embedding import Embedder
 from challenges.avalanche.evaluate import score
@@ -117,14 +117,24 @@ def test_many_answers_are_sorted_by_a_sample(monkeypatch: pytest.MonkeyPatch, sa
     assert np.isfinite(found.positions).all(axis=1).sum() == n_usable
 
 
-def test_another_clusterer_takes_its_place(sample: Survey, embedder: Embedder):
+def test_every_step_can_be_replaced(sample: Survey, embedder: Embedder):
     def by_k_means(texts, counts, seed, embedder):
         labels = k_means(5, tf_idf)(texts, seed, embedder)
         from challenges.avalanche.model import Grouping
 
         return Grouping(labels, np.eye(5))
 
-    assert len(discover(sample.questions[0], embedder=embedder, cluster=by_k_means, with_map=False).themes) <= 5
+    found = discover(
+        sample.questions[0], embedder=embedder, cluster=by_k_means, split=lambda answer: (answer,),
+        word=lambda clauses, themes, n: [Wording(f"theme {i}", ()) for i in range(n)],
+        place=lambda vectors, sampled, seed: vectors[:, :2],
+    )  # fmt: skip
+    assert [theme.label for theme in found.themes] == [f"theme {i}" for i in range(len(found.themes))]
+    assert len(found.themes) <= 5
+    assert found.assignments["row"].is_unique  # no clauses, no second themes
+    rows = np.flatnonzero(sample.questions[0].answers["usable"])
+    texts = sample.questions[0].answers["response"].iloc[rows].tolist()
+    np.testing.assert_array_equal(found.positions[rows], embedder(texts)[:, :2])
 
 
 def test_labels_are_phrases_that_distinguish_and_quotes_are_varied(embedder: Embedder):

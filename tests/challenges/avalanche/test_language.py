@@ -10,11 +10,15 @@ PRICE = ["too expensive for me", "it is too expensive", "the price rise is too m
 PLACE = ["i am moving abroad", "moving abroad soon", "it is not shown abroad", "moving house", "the move"]
 
 
+def odds(a: np.ndarray, b: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return log_odds(a, a.sum(), b, b.sum(), prior, prior.sum())
+
+
 def test_estimate_and_error_are_mean_and_deviation_of_the_posterior() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.poisson([200, 100, 40, 900], 4).astype(float), rng.poisson([100, 100, 80, 2000], 4).astype(float)
     prior = np.array([30.0, 20.0, 10.0, 200.0])
-    estimate, error = log_odds(a, b, prior)
+    estimate, error = odds(a, b, prior)
     drawn_a, drawn_b = rng.dirichlet(a + prior, 200_000), rng.dirichlet(b + prior, 200_000)
     drawn = np.log(drawn_a / (1 - drawn_a)) - np.log(drawn_b / (1 - drawn_b))
     np.testing.assert_allclose(estimate, drawn.mean(axis=0), atol=0.02)
@@ -23,11 +27,11 @@ def test_estimate_and_error_are_mean_and_deviation_of_the_posterior() -> None:
 
 def test_swapping_the_groups_turns_the_sign_and_a_stronger_prior_says_less() -> None:
     a, b, prior = np.array([9.0, 1.0, 40.0]), np.array([2.0, 8.0, 60.0]), np.array([1.0, 1.0, 5.0])
-    estimate, error = log_odds(a, b, prior)
-    turned, same = log_odds(b, a, prior)
+    estimate, error = odds(a, b, prior)
+    turned, same = odds(b, a, prior)
     np.testing.assert_allclose(turned, -estimate)
     np.testing.assert_allclose(same, error)
-    assert (np.abs(log_odds(a, b, 10 * prior)[0]) < np.abs(estimate)).all()
+    assert (np.abs(odds(a, b, 10 * prior)[0]) < np.abs(estimate)).all()
 
 
 def test_terms_are_counted_by_answer() -> None:

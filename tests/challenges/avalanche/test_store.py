@@ -95,7 +95,7 @@ def test_a_survey_comes_back_as_it_was(store: Store) -> None:
     survey = a_survey()
     store.add_project(survey, " My  project", "Ana")
     (project,) = store.projects()
-    assert (project.name, project.n_answers, project.report) == ("My project", 8, {"rows": 7})
+    assert (project.name, project.report, store.n_answers()) == ("My project", {"rows": 7}, {project.id: 8})
     assert [text for _, text in project.questions] == ["Why?", "And then?"]
     question = store.question(project.questions[0][0])
     assert question.text == "Why?"
@@ -117,7 +117,7 @@ def test_what_is_done_is_logged_undone_and_seen_by_others(store: Store) -> None:
     store.add_project(a_survey(), "p", "Ana")
     question = store.projects()[0].questions[0][0]
     other = another(store)
-    other.codebook(question)
+    imported = other.codebook(question)
     step = store.apply(question, "Ana", "added", add_theme("Weather"))
     weather = store.codebook(question).find("Weather")
     assert weather is not None
@@ -136,6 +136,7 @@ def test_what_is_done_is_logged_undone_and_seen_by_others(store: Store) -> None:
     assert [(e.who, e.undoes) for e in history] == [
         ("Ana", undone), ("Ben", coded), ("Ana", None), ("Ana", None), ("Ana", None),
     ]  # fmt: skip
+    assert [event.n_changes for event in history] == [1, 1, 1, 1, len(imported.themes) + len(imported.decisions)]
     assert history[0].at.utcoffset() is not None
     with pytest.raises(UserError, match="your name"):
         store.apply(question, " ", "coded", code_answer("", 1, []))

@@ -1,20 +1,23 @@
 """From discovery to the codebook and back: levels of the tree, parts of a theme, suggestions, and what is kept."""
 
+import threading
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from challenges.avalanche import results
+from challenges.avalanche import results, suggestions
 from challenges.avalanche.codebook import MACHINE, Codebook, fold
+from challenges.avalanche.coding import Suggestions, suggest
 from challenges.avalanche.dataset import Question, Survey
 from challenges.avalanche.discovery import Discovery, discover
 from challenges.avalanche.levels import adoption, cut
-from challenges.avalanche.operations import Operation, code_answer
+from challenges.avalanche.operations import Operation, add_theme, code_answer
 from challenges.avalanche.parts import alike, parts
 from challenges.avalanche.store import open_store
-from challenges.avalanche.suggestions import N_SEEDS, known_codes, suggest_themes
+from challenges.avalanche.suggestions import N_SEEDS, Learner, Suggested, known_codes, suggest_themes
 
 SAYINGS = {
     "price": ["the price is too high", "too expensive for me", "it costs too much", "I cannot pay this price"],
@@ -118,6 +121,53 @@ def test_suggestions_start_from_the_machine_and_follow_persons(
     assert responses[warm.nearest[13, column]].rstrip("!") in SAYINGS["price"]
     assert book.decisions[0].keys() >= {"Ana"}
     assert {who for by in book.decisions.values() for who in by} == {"Ana", MACHINE}
+
+
+def test_of_many_decisions_enough_of_every_theme_are_learned_from(
+    kept: tuple[Discovery, np.ndarray], responses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, vectors = kept
+    learned: dict[int, frozenset[str]] = {}
+
+    def spy(
+        vectors: np.ndarray, texts: list[str], codes: dict[int, frozenset[str]], nearby: np.ndarray | None
+    ) -> Suggestions:
+        learned.update(codes)
+        return suggest(vectors, texts, codes, nearby=nearby)
+
+    monkeypatch.setattr(suggestions, "suggest", spy)
+    monkeypatch.setattr(suggestions, "N_EXAMPLES", 3)
+    book = do(Codebook(), add_theme("price"), add_theme("rare"))
+    for row in range(0, 40, 2):
+        book = do(book, code_answer("Ana", row, [2] if row == 8 else [1] if row % 12 < 4 else []))
+    found = suggest_themes(book, vectors, responses)
+    assert found is not None
+    assert Counter(learned.values()) == {frozenset({"1"}): 3, frozenset({"2"}): 1, frozenset(): 3}
+    assert set(found.order.tolist()) == {*range(1, 40, 2), *range(40, 48)}
+
+
+def test_nobody_waits_for_what_is_learned_anew() -> None:
+    first, second = (
+        Suggested((i,), np.zeros((1, 1), np.float32), np.zeros((1, 1), int), np.zeros(1, int)) for i in (1, 2)
+    )
+    may_learn, learned = threading.Event(), threading.Event()
+
+    def learn_slowly() -> Suggested:
+        assert may_learn.wait(60)
+        learned.set()
+        return second
+
+    learner = Learner()
+    assert learner.renew("a", lambda: None) is None
+    assert learner.renew("a", lambda: first) is first
+    assert learner.renew("a", pytest.fail) is first
+    assert learner.renew("b", learn_slowly) is first
+    assert learner.renew("c", pytest.fail) is first  # one at a time
+    may_learn.set()
+    assert learned.wait(60)
+    with learner._learning:  # it is released when the new ones are there
+        assert learner.suggested is second
+    assert learner.renew("b", pytest.fail) is second
 
 
 def test_alike_answers_and_parts(kept: tuple[Discovery, np.ndarray], responses: list[str]) -> None:
