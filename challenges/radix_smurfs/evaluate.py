@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SCORED_FROM: Final = 0.01  # average precision counts faint detections, too; they only ever add to it
 FOUND_IOU: Final = 0.5
 SIZES: Final = (0.05, 0.2)  # shares of the image's height that part small, middle and large Smurfs
-SHOWN_FROM: Final = 0.3  # detections in pictures
+SHOWN_FROM: Final = 0.25  # detections in pictures
 
 Predictions = list[tuple[Rle, float]]  # masks of an image with their scores
 

@@ -23,7 +23,7 @@ from common.inference.session import create_session
 
 OUTPUTS: Final = ("distances", "scores", "coefficients", "prototypes")
 IMAGE_SIZE: Final = 512  # a 16:9 frame is then 512 x 288, without a margin
-SCORE_THRESHOLD: Final = 0.3
+SCORE_THRESHOLD: Final = 0.25
 IOU_THRESHOLD: Final = 0.65
 
 
