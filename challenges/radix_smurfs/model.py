@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,7 +39,9 @@ def import_ultralytics() -> Any:
     os.environ.setdefault("YOLO_VERBOSE", "false")
     Path(os.environ["YOLO_CONFIG_DIR"]).mkdir(parents=True, exist_ok=True)
     try:
-        import ultralytics
+        with np.printoptions():  # it prints everybody's arrays its own way from then on
+            import ultralytics
+            import ultralytics.utils
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: run make setup") from error
     return ultralytics

@@ -1,5 +1,7 @@
 """Training for a moment, export, and that the exported network says what the trained one says."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,12 +143,12 @@ def test_the_exported_network_says_what_the_trained_one_says(data: TrainingSet, 
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
     for a, b in zip(eager, expected, strict=True):  # weights of 8 bits, read back as floats
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.98
-    segmenter = segmenter_of(float32, image_size=160).at(score_threshold=float(scores.max()) * 0.999)
-    best = segmenter(data.examples[0].image)
+    detections = segmenter_of(float32, image_size=160).at(score_threshold=0)(data.examples[0].image)
     scale = 160 / max(data.examples[0].image.shape)
     inside = boxes[0, int(scores.argmax())].numpy() / scale
     limits = np.array(data.examples[0].image.shape[1::-1] * 2)
-    np.testing.assert_allclose(best.boxes[0], np.clip(inside, 0, limits), atol=0.5)
+    # The network's best box is among those found; which is first there is also a matter of the masks.
+    assert np.abs(detections.boxes - np.clip(inside, 0, limits)).max(1).min() < 0.5
     records = data.dataset.images[:2]
     predictions = predict_masks(data.dataset, records, segmenter_of(int8, image_size=160))
     evaluation = Evaluation(records, truth_of(data.dataset, records), tuple(predictions))
@@ -169,3 +171,12 @@ def test_a_perfect_segmenter_scores_one_and_finds_every_size(data: TrainingSet, 
     most = max(map(len, truth))
     assert captions == [f"{most} of {most} missed\n0 invented"]
     assert score(nobody, n_resamples=5)["mask_map50"]["estimate"] == 0
+
+
+def test_importing_ultralytics_leaves_the_way_arrays_are_printed_alone():
+    code = (
+        "import numpy as np; from challenges.radix_smurfs.model import import_ultralytics; import_ultralytics(); "
+        "print(np.array([0.5, 1.0]))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == "[0.5 1. ]"
