@@ -17,7 +17,7 @@ from common.plots import GRID, PALETTE, QUIET
 
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star")
 """With the colours, they tell 6 times as many themes apart, and all of them without colour vision."""
-MAX_POINTS: Final = 2_000
+MAX_POINTS: Final = 1_000
 """Points of a picture: so many are drawn at once, as SVG. WebGL draws more, but takes seconds without a GPU."""
 MIN_OF_THEME: Final = 5
 """Of each theme so many are drawn at least."""
@@ -80,7 +80,7 @@ def answer_map(
             text=[escape(responses[row], _HOVER_WIDTH, _HOVER_LINES) for row in own],
             customdata=own,
             hovertemplate="%{text}",
-            marker={"color": colour, "symbol": symbol, "size": 6 if len(rows) > 1_000 else 8, "opacity": 0.75},
+            marker={"color": colour, "symbol": symbol, "size": 6 if len(rows) >= MAX_POINTS else 8, "opacity": 0.75},
         )
     _finish(figure, 620)
     figure.update_layout(dragmode="lasso", legend={"itemsizing": "constant"}, hovermode="closest")

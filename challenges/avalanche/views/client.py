@@ -113,14 +113,17 @@ def show_shares(here: Context) -> None:
     findings = _head(here, "How often each theme comes up")
     if findings is None:
         return
-    total = len(findings.themes)
-    n = st.slider("Themes", 3, total, min(MAX_SHOWN, total), key=here.key(f"n-{total}")) if total > 3 else total
-    st.plotly_chart(share_bars(findings.shares.head(n)), theme=None, key=here.key("shares"))
+    st.plotly_chart(share_bars(findings.shares.head(_how_many(here, findings))), theme=None, key=here.key("shares"))
     st.caption(
         f"Share of the {findings.n_coded:,} coded answers; an answer may have several themes, so shares add up to more "
         "than 100 %. Whiskers are 95 % Wilson intervals: what a survey of the same people could have given as well."
     )
     st.dataframe(findings.shares.round(4), hide_index=True)
+
+
+def _how_many(here: Context, findings: Findings) -> int:
+    total = len(findings.themes)
+    return st.slider("Themes", 3, total, min(MAX_SHOWN, total), key=here.key(f"n-{total}")) if total > 3 else total
 
 
 def show_segments(here: Context) -> None:
@@ -158,7 +161,8 @@ def show_quotes(here: Context) -> None:
     findings = _head(here, "In their words")
     if findings is None:
         return
-    for theme, row in zip(findings.themes, records(findings.shares), strict=True):
+    shown = findings.themes[: _how_many(here, findings)]
+    for theme, row in zip(shown, records(findings.shares.head(len(shown))), strict=True):
         if not findings.quotes[theme]:
             continue
         st.markdown(f"**{plain(str(row.theme))}** \u00b7 {percent(row.share)} of coded answers")
