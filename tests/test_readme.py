@@ -1,6 +1,8 @@
 """Every figure that a README states is the one in the committed JSON that it comes from."""
 
 import json
+import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,18 @@ def interval(figure: dict[str, float]) -> str:
 
 def row(metrics: dict[str, Any]) -> str:
     return " | ".join(interval(metrics[name]) if name in metrics else "" for name in HEADLINE)
+
+
+def test_pictures_are_there_and_small(front: str):
+    """As PNG says in its first 24 bytes."""
+    named = re.findall(r"\]\((docs/pictures/\w+\.png)\)", front)
+    assert sorted(named) == sorted(p.relative_to(REPOSITORY).as_posix() for p in REPOSITORY.glob("docs/pictures/*"))
+    assert len(named) == 6
+    for name in named:
+        data = (REPOSITORY / name).read_bytes()
+        assert len(data) <= 60_000
+        assert data[:8] == b"\x89PNG\r\n\x1a\n"
+        assert struct.unpack(">II", data[16:24]) == (640, 440)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +133,25 @@ def test_smurfs_results(front: str):
     for method in ("classifier_on_reviewed_labels", "weak_labels"):
         assert interval(metrics[method]["macro_f1"]) in front
     assert metrics["classifier_on_reviewed_labels"]["macro_f1"]["estimate"] >= 0.85
+    masks = read(REPOSITORY / "data" / "weights" / "radix_smurfs" / "segmenter" / "manifest.json")["metrics"]["int8"]
+    assert f"mask mAP50 {interval(masks['mask_map50'])}, mAP50-95 {interval(masks['mask_map50_95'])}" in front
+
+
+def test_speeds_on_the_front_page(front: str):
+    energy, smurfs, neurips, movies, avalanche = (
+        read(REPOSITORY / "benchmarks" / f"{name}.json")
+        for name in ("radix_energy", "radix_smurfs", "radix_neurips", "radix_movies", "avalanche")
+    )
+    answers = next(run for run in avalanche["discovery"]["runs"] if run["answers"] == 20_000)
+    frames = f"{smurfs['whole_command']['frames_per_second']:g} frames/s of 1280 x 720"
+    for speed in (
+        f"100,000 homes in {energy['households']['100000']['seconds']:g} s",
+        f"{frames}, {smurfs['times_faster']:g} times eager",
+        f"{neurips['corpus']['papers']:,} papers: p50 {neurips['corpus']['search']['p50_ms']:g} ms",
+        f"{movies['speed_up']:.1f} times eager PyTorch",
+        f"20,000 answers in {answers['seconds']:.0f} s",
+    ):
+        assert speed in front
 
 
 def test_movies_results(front: str):
