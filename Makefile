@@ -26,7 +26,7 @@ arg = $(if $($(1)),--$(2) "$($(1))")
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 # Files of tests run side by side, in at most four processes: some start servers, browsers and clusters of their own.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadgroup
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup lock audit lint test test-fast bench notebooks demo pictures doctor clean
 help: ## list the targets

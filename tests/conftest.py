@@ -18,21 +18,17 @@ from common.inference import cluster
 REPOSITORY = Path(__file__).resolve().parent.parent
 NO_NETWORK = Path(__file__).with_name("no_network")
 
+# Tests run side by side, a process for each core: more threads would wait for each other, three times as long at worst.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if str(NO_NETWORK) not in os.environ.get("PYTHONPATH", ""):  # a worker of xdist has it from the process that started it
     runpy.run_path(str(NO_NETWORK / "sitecustomize.py"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(NO_NETWORK), os.environ.get("PYTHONPATH")]))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, for its fixtures; and all files that ask for the Ray cluster in one.
-
-    The files that take minutes come first, so that no process is left with one of them at the end.
-    """
+    """Put the files that take minutes first, so that no process is left with one of them at the end."""
     items.sort(key=lambda item: item.path.parent.name != "e2e" and item.path.name != "test_notebooks.py")
-    on_ray = {item.path for item in items if "ray_cluster" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path in on_ray else str(item.path)))
 
 
 @pytest.fixture(autouse=True)
