@@ -16,7 +16,6 @@ Floats = NDArray[np.float32]
 
 RADIUS: Final = 8  # cells of a mask's grid
 EPSILON: Final = 1e-4  # of colours from 0 to 1: what varies less is taken for one colour
-_PAIRS: Final = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def guided_filter(guide: Floats, values: Floats, radius: int = RADIUS, epsilon: float = EPSILON) -> Floats:
@@ -29,21 +28,23 @@ def guided_filter(guide: Floats, values: Floats, radius: int = RADIUS, epsilon: 
     def mean(image: Any) -> Any:
         return cv2.boxFilter(image, -1, (2 * radius + 1,) * 2, borderType=cv2.BORDER_REFLECT)
 
-    colors, level = mean(guide), mean(values)
-    covariance = mean(guide * values[..., None]) - colors * level[..., None]  # (h, w, 3) of values and colours
-    rr, rg, rb, gg, gb, bb = (
-        mean(guide[..., i] * guide[..., j]) - colors[..., i] * colors[..., j] + epsilon * (i == j) for i, j in _PAIRS
+    # Plane by plane, and the inverse of each cell's symmetric matrix of 3 x 3 written out: twice as fast as arrays
+    # with the colours last, and 12 times as fast as a solver called for every cell.
+    colors = r, g, b = cv2.split(guide)
+    level, mean_r, mean_g, mean_b = map(mean, (values, r, g, b))
+    with_r, with_g, with_b = (  # covariance of values and colours
+        mean(color * values) - middle * level for color, middle in zip(colors, (mean_r, mean_g, mean_b), strict=True)
     )
-    # The inverse of a symmetric matrix of 3 x 3, written out: a solver called for every cell takes six times as long.
-    inverse = np.array([
-        [gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg],
-        [rb * gb - rg * bb, rr * bb - rb * rb, rg * rb - rr * gb],
-        [rg * gb - rb * gg, rg * rb - rr * gb, rr * gg - rg * rg],
-    ])  # fmt: skip
-    determinant = rr * inverse[0, 0] + rg * inverse[0, 1] + rb * inverse[0, 2]
-    a = np.einsum("ijhw,hwj->hwi", inverse, covariance) / determinant[..., None]  # (h, w, 3)
-    b = level - (a * colors).sum(-1)
-    smooth: Floats = (mean(a) * guide).sum(-1) + mean(b)
+    rr, gg, bb = mean(r * r) - mean_r**2 + epsilon, mean(g * g) - mean_g**2 + epsilon, mean(b * b) - mean_b**2 + epsilon
+    rg, rb, gb = mean(r * g) - mean_r * mean_g, mean(r * b) - mean_r * mean_b, mean(g * b) - mean_g * mean_b
+    in_rr, in_rg, in_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    in_gg, in_gb, in_bb = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
+    determinant = rr * in_rr + rg * in_rg + rb * in_rb
+    a_r = (in_rr * with_r + in_rg * with_g + in_rb * with_b) / determinant
+    a_g = (in_rg * with_r + in_gg * with_g + in_gb * with_b) / determinant
+    a_b = (in_rb * with_r + in_gb * with_g + in_bb * with_b) / determinant
+    offset = level - a_r * mean_r - a_g * mean_g - a_b * mean_b
+    smooth: Floats = mean(a_r) * r + mean(a_g) * g + mean(a_b) * b + mean(offset)
     return smooth
 
 

@@ -46,7 +46,7 @@ def find_smurfs(segmenter: Segmenter, classifier: Classifier, image: Image) -> l
     probabilities = classifier.predict(crops, [mask for _, _, mask in placed])  # (N, 4)
     found = []
     for (row, (x, y), part), chances in zip(placed, probabilities, strict=True):
-        mask = np.zeros((height, width), bool)
+        mask = np.zeros((height, width), bool, order="F")  # as it is encoded
         mask[y : y + part.shape[0], x : x + part.shape[1]] = part
         x0, y0, x1, y1 = (round(float(v), 2) for v in detections.boxes[row])
         found.append(

@@ -194,7 +194,7 @@ def _sightings(frames: Iterable[TrackedFrame], height: int, width: int) -> pd.Da
             (x, y), part = box_mask(box, frame.detections.grids[row], height, width)
             if not part.any():
                 continue
-            mask = np.zeros((height, width), bool)
+            mask = np.zeros((height, width), bool, order="F")  # as it is encoded
             mask[y : y + part.shape[0], x : x + part.shape[1]] = part
             values = (frame.index, frame.time_s, track, float(frame.detections.scores[row]), box.tolist())
             for column, value in zip(columns, (*values, mask_to_rle(mask)["counts"]), strict=True):
