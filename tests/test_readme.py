@@ -154,6 +154,14 @@ def test_speeds_on_the_front_page(front: str):
         assert speed in front
 
 
+def test_the_demo_is_soon_there(front: str):
+    measured = read(REPOSITORY / "benchmarks" / "demo.json")
+    begin, *rooms = (measured[page]["median_s"] for page in measured if page not in ("machine", "runs"))
+    assert list(measured).index("front") == 2
+    assert begin < 3
+    assert f"in {begin:.1f} s, and every challenge's first page {min(rooms):.1f} to {max(rooms):.1f} s" in front
+
+
 def test_movies_results(front: str):
     metrics = read(REPOSITORY / "benchmarks" / "radix_movies_metrics.json")
     card = (REPOSITORY / "challenges" / "radix_movies" / "README.md").read_text("utf-8")

@@ -17,7 +17,7 @@ from common.plots import GRID, PALETTE, QUIET
 
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star")
 """With the colours, they tell 6 times as many themes apart, and all of them without colour vision."""
-MAX_POINTS: Final = 1_000
+MAX_POINTS: Final = 700
 """Points of a picture: so many are drawn at once, as SVG. WebGL draws more, but takes seconds without a GPU."""
 MIN_OF_THEME: Final = 5
 """Of each theme so many are drawn at least."""
