@@ -25,6 +25,9 @@ arg = $(if $($(1)),--$(2) "$($(1))")
 # makes a training step on a CPU 1.2 to 1.8 times as fast (benchmarks/vinted_train.py).
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
+# Many containers forbid Python to keep what it has compiled: every process then compiles torch anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Files of tests run side by side, in at most four processes: some start servers, browsers and clusters of their own.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

@@ -86,15 +86,13 @@ def _evaluate_question(question: Question, n_seeds: int) -> dict[str, Any]:
         "n_answers": len(question.answers),
         "n_one_theme": int((_n_themes(question) == 1).sum()),
         "n_themes": int(coded.nunique()),
-        "discovery": _compare(question, vectors, embedder, n_seeds),
+        **_compare(question, vectors, embedder, n_seeds),
         "coding": learning_curves(question, vectors, n_seeds),
     }
 
 
-def _compare(
-    question: Question, vectors: NDArray[np.float32], embedder: Embedder, n_seeds: int
-) -> dict[str, dict[str, Any]]:
-    """The method and the others, by name: of each metric the mean and standard deviation over seeds, and all values."""
+def _compare(question: Question, vectors: NDArray[np.float32], embedder: Embedder, n_seeds: int) -> dict[str, Any]:
+    """Over seeds the mean, standard deviation and all values: of each method's metrics, of our F1 for each theme."""
     n_coded = int(question.answers["themes"].explode().nunique())
     others: dict[str, Grouper] = {
         f"k_means_{n_coded}": k_means(n_coded),
@@ -105,10 +103,12 @@ def _compare(
     usable = np.flatnonzero(question.answers["usable"])
     texts = question.answers["response"].iloc[usable].tolist()
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in ("consensus", *others)}
+    matches: list[dict[str, float]] = []  # of each seed
     with progress("finding themes", n_seeds * len(runs)) as advance:
         for seed in range(n_seeds):
             found = discover(question, vectors, seed, embedder=embedder, with_map=False)
             runs["consensus"].append(score(question, found.assignments))
+            matches.append(best_matches(question, found.assignments))
             advance()
             for name, group in others.items():
                 labels = group(texts, seed, embedder)
@@ -116,8 +116,11 @@ def _compare(
                 runs[name].append(score(question, assigned[labels >= 0]))
                 advance()
     return {
-        name: {metric: _summary([run[metric] for run in of_method]) for metric in of_method[0]}
-        for name, of_method in runs.items()
+        "discovery": {
+            name: {metric: _summary([run[metric] for run in of_method]) for metric in of_method[0]}
+            for name, of_method in runs.items()
+        },
+        "best_match_f1": {theme: _summary([match[theme] for match in matches]) for theme in matches[0]},
     }
 
 
@@ -125,8 +128,7 @@ def score(question: Question, assigned: pd.DataFrame) -> dict[str, float]:
     """Agreement of themes found with themes coded.
 
     AMI, ARI, homogeneity and completeness are of the answers with exactly one coded theme, by the first theme found;
-    those without any found are one group more. Best-match F1 is of all coded answers with all their themes: the F1 of
-    each coded theme with the found one that fits it best, averaged over themes.
+    those without any found are one group more. Best-match F1 is the mean of `best_matches` over coded themes.
 
     Args:
         question: with coded themes.
@@ -150,19 +152,27 @@ def score(question: Question, assigned: pd.DataFrame) -> dict[str, float]:
         "completeness": completeness_score,
     }
     scores = {name: float(function(labels, found)) for name, function in agreement.items()}
-    coded = answers["themes"][n_coded > 0].explode()
+    n_answers = int(question.answers["usable"].sum())
+    return scores | {
+        "best_match_f1": float(np.mean(list(best_matches(question, assigned).values()))),
+        "n_themes": float(assigned["theme_id"].nunique()),
+        "nowhere": float(1 - assigned["row"].nunique() / n_answers),
+    }
+
+
+def best_matches(question: Question, assigned: pd.DataFrame) -> dict[str, float]:
+    """F1 of each coded theme with the found one that fits it best, over all coded answers with all their themes.
+
+    Arguments are those of `score`; a coded theme none of whose answers has a found one gets 0.
+    """
+    coded = question.answers["themes"][_n_themes(question) > 0].explode()
     pairs = assigned[assigned["row"].isin(coded.index)]
     joined = pairs[["row", "theme_id"]].merge(coded.rename_axis("row").reset_index())
     both = pd.crosstab(joined["themes"], joined["theme_id"])  # answers that have both
     of_coded, of_found = coded.value_counts(), pairs["theme_id"].value_counts()
     sizes = of_coded.loc[both.index].to_numpy()[:, None] + of_found.loc[both.columns].to_numpy()
-    best = (2 * both.to_numpy() / sizes).max(axis=1)
-    n_answers = int(question.answers["usable"].sum())
-    return scores | {
-        "best_match_f1": float(best.sum() / coded.nunique()),
-        "n_themes": float(assigned["theme_id"].nunique()),
-        "nowhere": float(1 - assigned["row"].nunique() / n_answers),
-    }
+    best = (2 * both / sizes).max(axis=1)
+    return {str(theme): float(f1) for theme, f1 in best.reindex(of_coded.index, fill_value=0.0).items()}
 
 
 def learning_curves(question: Question, vectors: NDArray[np.float32], n_seeds: int) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
 from challenges.avalanche.baselines import k_means, tf_idf
 from challenges.avalanche.dataset import Question, Survey, load
 from challenges.avalanche.describe import Wording, choose_quotes, word_themes
 from challenges.avalanche.discovery import Discovery, at_level, discover
 from challenges.avalanche.embedding import Embedder
-from challenges.avalanche.evaluate import score
+from challenges.avalanche.evaluate import best_matches, score
 from challenges.avalanche.model import co_association, consensus
 from challenges.avalanche.predict import as_markdown, tabulate, write
 
@@ -190,6 +191,21 @@ def test_the_score_is_one_for_the_coded_themes_themselves_and_zero_for_one_group
         ("ami", "ari", "homogeneity", "best_match_f1"), 1.0
     )
     assert score(question, perfect.assign(theme_id=0))["ami"] == pytest.approx(0, abs=1e-9)
+
+
+def test_each_theme_is_matched_with_the_found_one_of_the_highest_f1(sample: Survey):
+    question = sample.questions[0]
+    coded = question.answers["themes"][question.answers["usable"] & (question.answers["themes"].map(len) > 0)]
+    rng = np.random.default_rng(0)
+    found = pd.DataFrame({"row": rng.permutation(coded.index)[: len(coded) // 2]})
+    found["theme_id"] = [place % 3 + 5 * (len(coded[row]) > 1) for place, row in enumerate(found["row"])]
+    matches = best_matches(question, found)
+    assert set(matches) == set(coded.explode())
+    for theme, f1 in matches.items():
+        truth = coded.map(lambda themes, theme=theme: theme in themes)
+        scores = [f1_score(truth, coded.index.isin(rows["row"])) for _, rows in found.groupby("theme_id")]
+        assert f1 == pytest.approx(max(scores))
+    assert best_matches(question, found[:0]) == dict.fromkeys(matches, 0.0)
 
 
 @pytest.mark.real_data
