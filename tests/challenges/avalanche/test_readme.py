@@ -64,8 +64,8 @@ def test_bertopic(page: str, timed: dict[str, Any]):
     assert run["ours"]["ami"] > run["bertopic"]["ami"]
 
 
-def test_dashboard(page: str, timed: dict[str, Any]):
-    (run,) = timed["dashboard"]["runs"]
+def test_dashboard(page: str):
+    run = json.loads((REPOSITORY / "benchmarks" / "avalanche_dashboard.json").read_text("utf-8"))
     assert run["answers"] == 20_000
     assert len(run["views"]) == 14
     for name, timings in run["views"].items():
