@@ -135,6 +135,9 @@ def test_smurfs_results(front: str):
     assert metrics["classifier_on_reviewed_labels"]["macro_f1"]["estimate"] >= 0.85
     masks = read(REPOSITORY / "data" / "weights" / "radix_smurfs" / "segmenter" / "manifest.json")["metrics"]["int8"]
     assert f"mask mAP50 {interval(masks['mask_map50'])}, mAP50-95 {interval(masks['mask_map50_95'])}" in front
+    networks = read(REPOSITORY / "benchmarks" / "radix_smurfs_networks.json")
+    scratch = networks["YOLO11n from scratch"]["mask_map50"]["estimate"]
+    assert f"from scratch, on one fold: {scratch:.3f};" in front
 
 
 def test_speeds_on_the_front_page(front: str):

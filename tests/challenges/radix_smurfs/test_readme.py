@@ -55,3 +55,9 @@ def test_speed(page: str):
 def test_what_is_shipped_is_small():
     folder = REPOSITORY / "data" / "weights" / "radix_smurfs"
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 12e6
+
+
+def test_networks(page: str):
+    for name, network in read("benchmarks", "radix_smurfs_networks.json").items():
+        assert f"| {name} | {network['n_parameters'] / 1e6:.1f} | {network['n_epochs']} | " in page
+        assert f"| {interval(network['mask_map50'])} | {interval(network['mask_map50_95'])} |" in page
