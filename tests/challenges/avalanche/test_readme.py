@@ -71,5 +71,6 @@ def test_dashboard(page: str):
     for name, timings in run["views"].items():
         later = [t for what, t in timings.items() if "first" not in what and what != "after_a_code"]
         slowest = max(later, key=lambda timing: timing["seconds"])
+        assert slowest["seconds"] < 1
         cells = [timings["first"]["seconds"], *slowest.values(), timings["after_a_code"]["seconds"]]
         assert f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |" in page
