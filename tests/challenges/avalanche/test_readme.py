@@ -32,6 +32,13 @@ def test_discovery(page: str, measured: dict[str, Any]):
     assert measured["discovery"]["consensus"]["ami"]["mean"] >= FLOOR_AMI
 
 
+def test_themes(page: str, measured: dict[str, Any]):
+    matches = measured["best_match_f1"]
+    assert len(matches) == measured["n_themes"]
+    best_first = sorted(matches, key=lambda theme: -matches[theme]["mean"])
+    assert ", ".join(f"{theme} {matches[theme]['mean']:.2f}" for theme in best_first) in page
+
+
 def test_coding(page: str, measured: dict[str, Any]):
     coding = measured["coding"]
     for name in ("asked", "random"):
