@@ -20,6 +20,8 @@ NO_NETWORK = Path(__file__).with_name("no_network")
 
 # Tests run side by side, a process for each core: more threads would wait for each other, three times as long at worst.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Connections that pymilvus leaves open are told off by the server, in the middle of other tests' output.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 if str(NO_NETWORK) not in os.environ.get("PYTHONPATH", ""):  # a worker of xdist has it from the process that started it
     runpy.run_path(str(NO_NETWORK / "sitecustomize.py"))

@@ -42,7 +42,6 @@ _SETTINGS = {  # what the user sets in the environment goes before
     "RAY_worker_niceness": "0",  # as this process; by default a worker lets every other process go first
     # Ray's C++ side prints to our stderr what it takes for errors, such as that Ray Data's own actors have arguments.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "GRPC_VERBOSITY": "NONE",  # nor does a user have anything to do about a connection that Ray opens again
 }
 
 

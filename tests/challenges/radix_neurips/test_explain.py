@@ -1,6 +1,8 @@
 """Reasons: sentences, shared phrases, highlights."""
 
-from hypothesis import given
+import re
+
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from challenges.radix_neurips.explain import Reason, explain, split_sentences
@@ -68,6 +70,7 @@ def test_nothing_shared_gives_the_first_sentence_and_no_highlight():
     st.text(st.sampled_from("abé\U0001d49cİß .!?-A<&s"), max_size=80),
     st.text(st.sampled_from("abé\U0001d49cİ s"), max_size=40),
 )
+@example("bİbb", "bb")
 def test_highlights_are_ascending_spans_of_words_the_query_has(text: str, asked: str):
     query, paper = weights(asked), weights("", text)
     reason = explain(query, paper, "", text)
@@ -75,7 +78,8 @@ def test_highlights_are_ascending_spans_of_words_the_query_has(text: str, asked:
     end = -1
     for start, stop in reason.highlights:
         assert end < start < stop <= len(reason.sentence)
-        assert {*split_words(reason.sentence[start:stop])} <= {*split_words(asked)}
+        for word in re.findall(r"[^\W_]+", reason.sentence[start:stop]):  # in lower case İ parts a word in two
+            assert not split_words(word) or {*split_words(word)} & {*split_words(asked)}
         end = stop
     assert len(reason.shared_phrases) <= 5
     assert not reason.shared_phrases or query.keys() & paper.keys()
