@@ -18,7 +18,7 @@ from common.inference import cluster
 REPOSITORY = Path(__file__).resolve().parent.parent
 NO_NETWORK = Path(__file__).with_name("no_network")
 
-# Tests run side by side, a process for each core: more threads would wait for each other, three times as long at worst.
+# Tests run side by side, a process for each core: more threads would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Connections that pymilvus leaves open are told off by the server, in the middle of other tests' output.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -69,6 +69,14 @@ def mask_to_rle(mask: Mask) -> Rle:
     return _as_text(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))
 
 
+def part_to_rle(part: Mask, corner: tuple[int, int], height: int, width: int) -> Rle:
+    """Encode the (h, w) part of an (H, W) mask that begins at the pixel `corner`, x and y; elsewhere is nothing."""
+    x, y = corner
+    mask = np.zeros((height, width), bool, order="F")  # as it is encoded
+    mask[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return mask_to_rle(mask)
+
+
 def rle_to_mask(rle: Rle) -> Mask:
     """Decode to (H, W)."""
     return np.ascontiguousarray(coco_mask.decode(rle), dtype=bool)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from challenges.radix_smurfs.dataset import IMAGE_SUFFIXES, MAX_PIXELS
-from challenges.radix_smurfs.geometry import Rle, mask_to_rle
+from challenges.radix_smurfs.geometry import Rle, part_to_rle
 from challenges.radix_smurfs.segmenter import Detections, Image, Segmenter, box_mask
 from common.cli import progress
 from common.data.archives import MemberError, open_store
@@ -45,9 +45,7 @@ def find_smurfs(segmenter: Segmenter, classifier: Classifier, image: Image) -> l
     crops = [image[y : y + mask.shape[0], x : x + mask.shape[1]] for _, (x, y), mask in placed]
     probabilities = classifier.predict(crops, [mask for _, _, mask in placed])  # (N, 4)
     found = []
-    for (row, (x, y), part), chances in zip(placed, probabilities, strict=True):
-        mask = np.zeros((height, width), bool, order="F")  # as it is encoded
-        mask[y : y + part.shape[0], x : x + part.shape[1]] = part
+    for (row, corner, part), chances in zip(placed, probabilities, strict=True):
         x0, y0, x1, y1 = (round(float(v), 2) for v in detections.boxes[row])
         found.append(
             FoundSmurf(
@@ -55,7 +53,7 @@ def find_smurfs(segmenter: Segmenter, classifier: Classifier, image: Image) -> l
                 probabilities=dict(zip(classifier.names, (round(float(p), 4) for p in chances), strict=True)),
                 score=round(float(detections.scores[row]), 4),
                 box=(x0, y0, x1, y1),
-                rle=mask_to_rle(mask),
+                rle=part_to_rle(part, corner, height, width),
             )
         )
     return found

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_smurfs.geometry import mask_to_rle, rle_to_mask
+from challenges.radix_smurfs.geometry import part_to_rle, rle_to_mask
 from challenges.radix_smurfs.overlay import Marked, contact_sheet, draw
 from challenges.radix_smurfs.segmenter import Detections, Segmenter, box_mask
 from challenges.radix_smurfs.tracking import (
@@ -191,13 +191,12 @@ def _sightings(frames: Iterable[TrackedFrame], height: int, width: int) -> pd.Da
     for frame in frames:
         for row, track in enumerate(frame.track_ids.tolist()):
             box = frame.detections.boxes[row]
-            (x, y), part = box_mask(box, frame.detections.grids[row], height, width)
+            corner, part = box_mask(box, frame.detections.grids[row], height, width)
             if not part.any():
                 continue
-            mask = np.zeros((height, width), bool, order="F")  # as it is encoded
-            mask[y : y + part.shape[0], x : x + part.shape[1]] = part
+            rle = part_to_rle(part, corner, height, width)
             values = (frame.index, frame.time_s, track, float(frame.detections.scores[row]), box.tolist())
-            for column, value in zip(columns, (*values, mask_to_rle(mask)["counts"]), strict=True):
+            for column, value in zip(columns, (*values, rle["counts"]), strict=True):
                 columns[column].append(value)
     boxes = np.array(columns.pop("box"), np.float32).reshape(-1, 4)
     frame_types = {"frame": "int64", "time_s": "float64", "track_id": "int64", "score": "float32", "mask": "object"}
