@@ -4,12 +4,13 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import onnx
     import torch
 
 
@@ -49,13 +50,15 @@ def quantize_int8(model: bytes, batches: Iterable[NDArray[Any]], input_name: str
 
     Static quantisation in the QDQ format: Jacob et al., 'Quantization and training of neural networks for
     efficient integer-arithmetic-only inference' (2018). Linear layers and convolutions are quantised; what
-    comes after the last one (softmax, sigmoid) stays in float32.
+    comes after the last one (softmax, sigmoid) stays in float32. Where a network begins by scaling uint8 pixels, its
+    first layer takes the pixels as they are: they are 8-bit numbers already (see `_find_scaling`).
 
     Args:
         model: a float32 ONNX model.
         batches: a few hundred typical inputs in batches, as the model takes them.
         input_name: the model's input.
     """
+    import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,
@@ -78,6 +81,7 @@ def quantize_int8(model: bytes, batches: Iterable[NDArray[Any]], input_name: str
         folder = Path(name)
         (folder / "float.onnx").write_bytes(model)
         quant_pre_process(folder / "float.onnx", folder / "prepared.onnx", skip_symbolic_shape=True)
+        scaling = _find_scaling(onnx.load(folder / "prepared.onnx").graph, input_name)
         quantize_static(
             folder / "prepared.onnx",
             folder / "int8.onnx",
@@ -88,5 +92,64 @@ def quantize_int8(model: bytes, batches: Iterable[NDArray[Any]], input_name: str
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            extra_options={} if scaling is None else {"TensorQuantOverrides": scaling.as_quantisation()},
         )
-        return (folder / "int8.onnx").read_bytes()
+        if scaling is None:
+            return (folder / "int8.onnx").read_bytes()
+        quantised = onnx.load(folder / "int8.onnx")
+        _skip_scaling(quantised.graph, scaling)
+        return bytes(quantised.SerializeToString())
+
+
+class _Scaling(NamedTuple):
+    """The nodes that turn `pixels` (uint8) into `scaled` = (pixels - mean) / std (float32)."""
+
+    pixels: str
+    scaled: str
+    mean: float
+    std: float
+
+    def as_quantisation(self) -> dict[str, Any]:
+        """The scale and zero point with which `scaled`, in 8 bits, is `pixels`, or half a level off."""
+        from onnxruntime.quantization import QuantType
+
+        scale, zero_point = np.array(1 / self.std, np.float32), np.array(round(self.mean), np.uint8)
+        return {self.scaled: [{"quant_type": QuantType.QUInt8, "scale": scale, "zero_point": zero_point}]}
+
+
+def _find_scaling(graph: "onnx.GraphProto", input_name: str) -> _Scaling | None:
+    """Follow the input through Transpose, Cast, Sub and Div; None where it is not scaled so, alike in all channels."""
+    from onnx import numpy_helper
+
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    pixels, here, mean, std = "", input_name, 0.0, 0.0
+    while not std:
+        users = [node for node in graph.node if here in node.input and node.op_type != "Shape"]
+        if len(users) != 1 or users[0].op_type not in ("Transpose", "Cast", "Sub", "Div"):
+            return None
+        (node,) = users
+        if node.op_type == "Cast":
+            pixels = here
+        elif node.op_type in ("Sub", "Div"):
+            constant = constants.get(node.input[1])
+            if not pixels or node.input[0] != here or constant is None or np.ptp(constant) > 0:
+                return None
+            mean, std = (float(constant.flat[0]), 0.0) if node.op_type == "Sub" else (mean, float(constant.flat[0]))
+        here = node.output[0]
+    return _Scaling(pixels, here, mean, std)
+
+
+def _skip_scaling(graph: "onnx.GraphProto", scaling: _Scaling) -> None:
+    """Give `pixels` to whatever takes the quantised `scaled`, and drop the nodes between, in place."""
+    makers = {output: node for node in graph.node for output in node.output}
+    (quantise,) = (n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == scaling.scaled)
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            if name == quantise.output[0]:
+                node.input[i] = scaling.pixels
+    graph.node.remove(quantise)
+    here = scaling.scaled
+    while here != scaling.pixels:
+        node = makers[here]
+        here = node.input[0]
+        graph.node.remove(node)

@@ -13,13 +13,14 @@ pytestmark = pytest.mark.slow
 
 
 class TwoHeads(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, mean: float | torch.Tensor = 0.0, std: float = 255.0) -> None:
         super().__init__()
+        self.mean, self.std = mean, std
         self.conv, self.norm = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
         self.a, self.b = nn.Linear(16, 4), nn.Linear(16, 2)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.norm(self.conv(pixels.permute(0, 3, 1, 2).float() / 255)).clamp(0, 6).mean((2, 3))
+        x = self.norm(self.conv((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)).clamp(0, 6).mean((2, 3))
         return self.a(x).softmax(1), self.b(x).sigmoid()
 
 
@@ -59,6 +60,34 @@ def test_int8_is_close_and_computes_in_integers(exported: bytes):
         np.testing.assert_allclose(a, b, atol=0.05)
     weights = {t.data_type for t in onnx.load_from_string(quantised).graph.initializer if len(t.dims) == 4}
     assert weights == {onnx.TensorProto.INT8}
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "skipped"),
+    [
+        (0.0, 255.0, True),
+        (127.5, 127.5, True),
+        (torch.tensor([100.0, 120.0, 90.0]).view(1, 3, 1, 1), 60.0, False),  # no zero point suits three channels
+    ],
+)
+def test_first_layer_takes_pixels_as_they_are(mean: float | torch.Tensor, std: float, skipped: bool):
+    import onnx
+
+    torch.manual_seed(0)
+    network = TwoHeads(mean, std).eval()
+    exported = export_onnx(network, torch.zeros(2, 12, 10, 3, dtype=torch.uint8), "pixels", ["a", "b"])
+    quantised = quantize_int8(exported, (pixels(16) for _ in range(4)), "pixels")
+    makers = {output: node for node in onnx.load_from_string(quantised).graph.node for output in node.output}
+    path = []
+    node = next(node for node in makers.values() if node.op_type == "Conv")
+    while node is not None:
+        path.append(node.op_type)
+        node = makers.get(node.input[0])
+    assert (path == ["Conv", "DequantizeLinear", "Transpose"]) is skipped
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels(7)))
+    for ours, theirs in zip(create_session(quantised).run(["a", "b"], {"pixels": pixels(7)}), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=0.02)
 
 
 def test_broken_model_is_the_users_error(tmp_path):
