@@ -53,6 +53,7 @@ def test_curve_agrees_with_scikit_learn_and_counts_every_row() -> None:
     np.testing.assert_allclose(curve.accuracy[occupied], accuracy)
     np.testing.assert_allclose(curve.confidence[occupied], confidence)
     assert curve.count.sum() == 300
+    assert len(reliability_curve(labels, expit(logits)).count) == 15  # as many as the error has
 
 
 def test_empty_bins_are_undefined_and_do_not_count() -> None:

@@ -26,6 +26,8 @@ def test_top_1_is_the_accuracy_of_argmax_where_scores_tie() -> None:
     labels = probabilities.argmax(axis=1)
     assert top_k_accuracy(labels, probabilities, 1) == 1
     assert top_k_accuracy(np.array([2, 0, 2]), probabilities, 2) == 0
+    many = np.tile([0.0, 1.0], 100)[None]  # a sort that is not stable shows only among many classes
+    assert [top_k_accuracy(np.array([label]), many, 50) for label in (99, 101)] == [1, 0]
 
 
 def test_top_c_is_always_right() -> None:
@@ -57,4 +59,6 @@ def test_confusion_matrix_agrees_with_torchmetrics() -> None:
 def test_confusion_matrix_has_true_classes_as_rows_and_keeps_empty_ones() -> None:
     matrix = confusion_matrix(np.array([0, 0, 2]), np.array([0, 2, 2]), 4)
     assert matrix.tolist() == [[1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
-    assert confusion_matrix(np.zeros(0, dtype=int), np.zeros(0, dtype=int), 3).tolist() == [[0] * 3] * 3
+    empty = confusion_matrix(np.zeros(0, dtype=int), np.zeros(0, dtype=int), 3)
+    assert empty.tolist() == [[0] * 3] * 3
+    assert matrix.dtype == empty.dtype == np.int64

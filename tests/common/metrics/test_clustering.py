@@ -29,6 +29,16 @@ def test_interval_holds_the_index_and_shrinks_with_rows() -> None:
     assert widths[0] / widths[1] == pytest.approx(4, rel=0.35)  # the square root of 16
 
 
+def test_interval_is_that_of_its_seed_and_its_resamples() -> None:
+    rng = np.random.default_rng(0)
+    labels, others = rng.integers(4, size=(2, 60))
+    first, again, other = (adjusted_rand_interval(labels, others, 50, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    once = adjusted_rand_interval(labels, others, n_resamples=1)
+    assert once.low == once.high
+
+
 def test_interval_of_a_renamed_clustering_is_one() -> None:
     labels = np.random.default_rng(0).integers(3, size=300)
     same = adjusted_rand_interval(labels, np.array([7, -1, 5])[labels], n_resamples=50)

@@ -44,6 +44,7 @@ def test_half_as_wide_counts_at_one_threshold_only() -> None:
     half = score([[(0, 0, 8, 4)]], [[((0, 0, 4, 4), 1.0)]])
     assert half.map50.estimate == pytest.approx(1)
     assert half.map50_95.estimate == pytest.approx(0.1)
+    assert half.precision50 == pytest.approx(1)
 
 
 def test_a_false_alarm_counts_by_its_rank() -> None:
@@ -103,7 +104,9 @@ def test_intervals_are_of_images_and_repeatable() -> None:
     assert 0.15 < first.map50.high - first.map50.low < 0.6
     none = score(truth, found, n_resamples=0)
     assert none.map50.estimate == first.map50.estimate
-    assert np.isnan(none.map50.low)
+    assert np.isnan([none.map50.low, none.map50.high]).all()
+    once = score(truth, found, n_resamples=1)
+    assert once.map50.low == once.map50.high
 
 
 def test_no_truth_is_not_a_number_and_no_images_an_error() -> None:

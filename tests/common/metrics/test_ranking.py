@@ -23,6 +23,8 @@ from common.metrics.ranking import (
 )
 
 SEEDS = st.integers(0, 2**32)
+OF_FOUND_OR_NOT = (precision_at_k, recall_at_k, average_precision_at_k, reciprocal_rank)
+OF_THE_FIRST_K = (*OF_FOUND_OR_NOT, dcg_at_k, ndcg_at_k)
 
 
 def ranked_problem(seed: int, n_grades: int = 2, length: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -113,14 +115,24 @@ def test_queries_with_nothing_relevant_are_undefined_and_left_out_of_means() -> 
 
 def test_equal_scores_keep_the_order_of_the_columns() -> None:
     assert in_rank_order([[0, 1, 2]], [[0.5, 0.5, 0.9]]).tolist() == [[2, 0, 1]]
+    many = np.arange(200)[None]  # a sort that is not stable shows only in long lists
+    assert in_rank_order(many, many % 2).tolist() == [[*range(1, 200, 2), *range(0, 200, 2)]]
+
+
+def test_means_look_at_the_first_k() -> None:
+    ranked = [[0, 1], [1, 0]]
+    assert mean_average_precision(ranked, 1) == 0.5
+    assert mean_reciprocal_rank(ranked, 1) == 0.5
+    assert mean_reciprocal_rank(ranked) == 0.75
 
 
 def test_the_ideal_knows_what_the_list_missed() -> None:
     assert ndcg_at_k([[1, 0]], 2).tolist() == [1]
     expected = 1 / (3 + 3 / math.log2(3))
     assert ndcg_at_k([[1, 0]], 2, all_grades=[[1, 3, 3]]).tolist() == pytest.approx([expected])
-    with pytest.raises(ValueError, match="lack"):
-        ndcg_at_k([[3, 0]], all_grades=[[1, 0]])
+    for one_more in ([[3, 0]], [[1.01, 0]]):
+        with pytest.raises(ValueError, match=r"^all_grades lack"):
+            ndcg_at_k(one_more, all_grades=[[1, 0]])
 
 
 @settings(deadline=None, max_examples=30)
@@ -139,8 +151,8 @@ def test_a_perfect_order_scores_one_and_a_swap_towards_it_never_lowers(seed: int
     ("call", "message"),
     [
         (lambda: precision_at_k([1, 0], 1), r"not \(Q, L\)"),
-        (lambda: precision_at_k([[1, 0]], 0), "at least 1"),
-        (lambda: precision_at_k([[2, 0]], 1), "0 or 1"),
+        *((lambda f=f: f([[1, 0]], 0), "at least 1") for f in OF_THE_FIRST_K),
+        *((lambda f=f: f([[2, 0]], 1), "^relevance must be 0 or 1") for f in OF_FOUND_OR_NOT),
         (lambda: dcg_at_k([[-1, 0]]), "not negative"),
         (lambda: dcg_at_k([[np.nan, 0]]), "finite"),
         (lambda: recall_at_k([[1, 1]], 1, [1]), "no smaller"),
