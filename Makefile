@@ -6,6 +6,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 UV_VERSION := 0.13.9
+MUTMUT_VERSION := 3.8.1
 LOCK := requirements.lock
 # Stamps of what is installed, by what needs it: predicting, an extra of pyproject.toml, all. A new lock renews them.
 CORE := $(VENV)/.core
@@ -31,9 +32,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # Files of tests run side by side, in at most four processes: some start servers, browsers and clusters of their own.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup lock audit lint test test-fast bench notebooks demo pictures doctor clean
+.PHONY: help setup lock audit lint test test-fast coverage mutants bench notebooks demo pictures doctor clean
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-24s %s\n", $$1, $$2}'
 
 $(UV):
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -79,6 +80,16 @@ test: $(FULL) ## set up everything, lint, and run all tests
 test-fast: $(FULL) ## the tests without the slow end-to-end ones
 	$(VENV)/bin/pytest $(SIDE_BY_SIDE) -m "not slow"
 
+coverage: $(FULL) ## all tests, and how much of common and of each challenge they run, by lines and branches
+	$(VENV)/bin/pytest $(SIDE_BY_SIDE) --cov --cov-report=
+	@for package in common challenges/*/; do echo "== $$package"; \
+		$(VENV)/bin/coverage report --include="$$package*" --format=total; done
+
+mutants: $(FULL) ## change metrics and readers a little, thousands of times, and list the changes that no test notices
+	$(UV) pip install --quiet --python $(PYTHON) mutmut==$(MUTMUT_VERSION)
+	$(PYTHON) -m mutmut run
+	$(PYTHON) -m mutmut results
+
 bench: $(FULL) ## run every benchmark and write its JSON
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
 
@@ -95,7 +106,7 @@ doctor: $(CORE) ## what is installed, which weights and data are here, what each
 	@$(PYTHON) -m challenges.doctor
 
 clean: ## remove the environment and everything generated
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache *.egg-info predictions.*
+	rm -rf $(VENV) mutants htmlcov .coverage* .pytest_cache .ruff_cache .mypy_cache .import_linter_cache *.egg-info predictions.*
 
 # ---- vinted
 .PHONY: vinted-predict vinted-serve vinted-data vinted-train vinted-compare vinted-evaluate
@@ -113,7 +124,7 @@ vinted-train: $(FULL) ## train, calibrate, export (DATA=folder, PATTERNS=folder,
 	$(KEEP_MEMORY) $(PYTHON) -m challenges.vinted train $(call arg,DATA,data) $(call arg,PATTERNS,patterns) \
 		$(call arg,OUT,out) $(call arg,RUNS,runs) $(call arg,ONLY,only)
 
-vinted-compare: $(FULL) ## the model against simpler ones on the same folds (DATA=folder, PATTERNS=folder, OUT=file)
+vinted-compare: $(FULL) ## the model against simpler ones on the same folds (DATA=folder, PATTERNS=folder, OUT=file, RUNS=folder)
 	$(KEEP_MEMORY) $(PYTHON) -m challenges.vinted compare $(call arg,DATA,data) $(call arg,PATTERNS,patterns) \
 		$(call arg,OUT,out) $(call arg,RUNS,runs)
 
@@ -121,39 +132,45 @@ vinted-evaluate: $(FULL) ## metrics and figures of a model on labelled photos (D
 	$(PYTHON) -m challenges.vinted evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
 
 # ---- radix_energy
-.PHONY: energy-cluster energy-assign energy-evaluate
-energy-cluster: $(ENERGY) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## hourly readings -> household types, with a report (DATA=file, OUT=folder, TYPES=number, ENGINE=local|ray)
+.PHONY: energy-cluster energy-assign energy-evaluate energy-serve
+energy-cluster: $(ENERGY) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## hourly readings -> household types, with a report (DATA=file, OUT=folder, TYPES=number, ENGINE=ray)
 	$(PYTHON) -m challenges.radix_energy cluster $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,TYPES,types) \
 		$(call arg,ENGINE,engine)
 
-energy-assign: $(ENERGY) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## new households -> types found before (DATA=file, OUT=file, MODEL=folder of energy-cluster)
+energy-assign: $(ENERGY) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## new households -> types found before (DATA=file, OUT=file, MODEL=folder of energy-cluster, ENGINE=ray)
 	$(PYTHON) -m challenges.radix_energy assign $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,ENGINE,engine)
 
 energy-evaluate: $(ENERGY) ## the method on households of known type, beside simpler ones (DATA=file, OUT=file)
 	$(PYTHON) -m challenges.radix_energy evaluate $(call arg,DATA,data) $(call arg,OUT,out)
 
+energy-serve: $(ENERGY) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number)
+	@exec $(PYTHON) -m challenges.radix_energy serve $(call arg,HOST,host) $(call arg,PORT,port)
+
 # ---- radix_smurfs
 .PHONY: smurfs-segment smurfs-predict smurfs-serve smurfs-train smurfs-compare smurfs-evaluate
 .PHONY: smurfs-classify smurfs-review smurfs-train-classifier
-smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (VIDEO=file, OUT=folder)
-	$(PYTHON) -m challenges.radix_smurfs segment $(call arg,VIDEO,video) $(call arg,OUT,out) $(call arg,MODEL,model)
+smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (VIDEO=file, OUT=folder, MODEL=folder, CLASSIFIER=folder)
+	$(PYTHON) -m challenges.radix_smurfs segment $(call arg,VIDEO,video) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,CLASSIFIER,classifier)
 
-smurfs-predict: $(SMURFS) ## images -> Smurfs with masks and names, as COCO results (IMAGES=folder or zip, OUT=file)
-	$(PYTHON) -m challenges.radix_smurfs predict $(call arg,IMAGES,images) $(call arg,OUT,out) $(call arg,MODEL,model)
+smurfs-predict: $(SMURFS) ## images -> Smurfs with masks and names, as COCO results (IMAGES=folder or zip, OUT=file, MODEL=folder, CLASSIFIER=folder)
+	$(PYTHON) -m challenges.radix_smurfs predict $(call arg,IMAGES,images) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,CLASSIFIER,classifier)
 
-smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or folder, OUT=file)
-	$(PYTHON) -m challenges.radix_smurfs classify $(call arg,DATA,data) $(call arg,OUT,out)
+smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or folder, OUT=file, CLASSIFIER=folder)
+	$(PYTHON) -m challenges.radix_smurfs classify $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,CLASSIFIER,classifier)
 
-smurfs-review: $(SMURFS) ## a page to confirm or correct weak labels on (DATA=zip or folder, LABELS=file)
+smurfs-review: $(SMURFS) ## a page to confirm or correct weak labels on (DATA=zip or folder, LABELS=file, PORT=number)
 	@exec $(PYTHON) -m challenges.radix_smurfs review $(call arg,DATA,data) $(call arg,LABELS,labels) $(call arg,PORT,port)
 
 smurfs-train-classifier: $(FULL) ## weak and reviewed labels -> classifier, measured (DATA=zip, LABELS=file, OUT=folder)
 	$(PYTHON) -m challenges.radix_smurfs train-classifier $(call arg,DATA,data) $(call arg,LABELS,labels) \
 		$(call arg,OUT,out)
 
-smurfs-serve: $(SMURFS) $(SERVE) ## POST /v1/segment (HOST=address, PORT=number)
-	@exec $(PYTHON) -m challenges.radix_smurfs serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
+smurfs-serve: $(SMURFS) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder, CLASSIFIER=folder)
+	@exec $(PYTHON) -m challenges.radix_smurfs serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model) \
+		$(call arg,CLASSIFIER,classifier)
 
 smurfs-train: $(FULL) ## train, cross-validate and quantise the segmenter (DATA=zip, OUT=folder, RUNS=folder, ONLY=part)
 	$(KEEP_MEMORY) $(PYTHON) -m challenges.radix_smurfs train $(call arg,DATA,data) $(call arg,OUT,out) \
@@ -168,15 +185,15 @@ smurfs-evaluate: $(FULL) ## mask AP of the segmenter with intervals and figures 
 
 # ---- radix_neurips
 .PHONY: neurips-search neurips-index neurips-serve neurips-batch neurips-train neurips-evaluate
-neurips-search: $(TEXT) ## an abstract -> ten similar papers with reasons (ABSTRACT=file, DATA=file or INDEX=folder, K=number)
+neurips-search: $(TEXT) ## an abstract -> ten similar papers with reasons (ABSTRACT=file, DATA=file or INDEX=folder, K=number, MODEL=folder)
 	@$(PYTHON) -m challenges.radix_neurips search $(if $(ABSTRACT),"$(ABSTRACT)") $(call arg,DATA,data) \
 		$(call arg,INDEX,index) $(call arg,MODEL,model) $(call arg,K,k)
 
-neurips-index: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## encode papers once, for a quick start (DATA=file, OUT=folder, ENGINE=local|ray)
+neurips-index: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## encode papers once, for a quick start (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
 	$(PYTHON) -m challenges.radix_neurips index $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,ENGINE,engine)
 
-neurips-serve: $(TEXT) $(SERVE) ## POST /v1/similar, and a page (DATA=file or INDEX=folder, HOST=address, PORT=number)
+neurips-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (DATA=file or INDEX=folder, HOST=address, PORT=number, MODEL=folder)
 	@exec $(PYTHON) -m challenges.radix_neurips serve $(call arg,DATA,data) $(call arg,INDEX,index) \
 		$(call arg,MODEL,model) $(call arg,HOST,host) $(call arg,PORT,port)
 
@@ -212,12 +229,16 @@ movies-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (HO
 	@exec $(PYTHON) -m challenges.radix_movies serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
 
 # ---- avalanche
-.PHONY: avalanche-discover avalanche-evaluate avalanche-dashboard
-avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## open answers -> themes, to read and as a table (DATA=file, OUT=folder, ENGINE=ray)
-	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,ENGINE,engine)
+.PHONY: avalanche-discover avalanche-evaluate avalanche-serve avalanche-dashboard
+avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## open answers -> themes, to read and as a table (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
+	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,ENGINE,engine)
 
 avalanche-evaluate: $(FULL) ## themes found against themes coded, beside other methods (DATA=file, OUT=file)
 	$(PYTHON) -m challenges.avalanche evaluate $(call arg,DATA,data) $(call arg,OUT,out)
+
+avalanche-serve: $(AVALANCHE) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number)
+	@exec $(PYTHON) -m challenges.avalanche serve $(call arg,HOST,host) $(call arg,PORT,port)
 
 avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, PORT=number, DATABASE_URL=database)
 	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,PORT,port)

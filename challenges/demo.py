@@ -82,10 +82,10 @@ def _energy() -> FastAPI:
 
 
 def _avalanche() -> FastAPI:
-    from challenges.avalanche.service import SurveySettings, create_survey_service
+    from challenges.avalanche.service import AvalancheSettings, create_avalanche_service
     from common.service.settings import read_settings
 
-    return create_survey_service(read_settings(SurveySettings))
+    return create_avalanche_service(read_settings(AvalancheSettings))
 
 
 def _photo() -> bytes:

@@ -9,6 +9,8 @@ import typer
 from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
+from common.options import EngineOption, JsonOption
+from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 app = create_app("avalanche", "Open survey answers -> themes, codes, and a dashboard of the findings.")
 
@@ -34,7 +36,6 @@ ColumnOption = Annotated[
     ),
 ]
 EncoderOption = Annotated[Path, typer.Option("--model", help="Folder of an exported text encoder.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
 
 
 @app.command()
@@ -43,9 +44,7 @@ def discover(
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = RUNS / "discovery",
     column: ColumnOption = None,
     model: EncoderOption = ENCODER,
-    engine: Annotated[
-        Engine, typer.Option("--engine", help="Threads of this process, or a Ray cluster: RAY_ADDRESS, else one here.")
-    ] = Engine.LOCAL,
+    engine: EngineOption = Engine.LOCAL,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same themes.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,14 +107,12 @@ def dashboard(
         Path | None,
         typer.Option("--data", help="A table of answers to open as a project. Default: as of discover."),
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8501,
+    port: PortOption = 8501,
     as_json: JsonOption = False,
 ) -> None:
     """Open the dashboard on this machine until Ctrl-C; the database is a file, or what DATABASE_URL names."""
-    try:
+    with set_up_by("avalanche-dashboard"):
         from challenges.avalanche.dashboard import prepare, start
-    except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: run make avalanche-dashboard, which sets it up") from error
 
     project = prepare(_data_or_sample(data)[0])
 
@@ -124,6 +121,20 @@ def dashboard(
         print_summary({"address": address, "project": project}, text, as_json)
 
     start(port, announce)
+
+
+@app.command()
+def serve(host: HostOption = HOST, port: PortOption = PORT, as_json: JsonOption = False) -> None:
+    """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens.
+
+    Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
+    and more, see common/service/settings.py.
+    """
+    with set_up_by("avalanche-serve"):
+        from challenges.avalanche.service import AvalancheSettings, create_avalanche_service
+
+    what = "Survey themes are served"
+    serve_until_stopped(create_avalanche_service, AvalancheSettings, what, host=host, port=port, as_json=as_json)
 
 
 def _columns(given: list[str] | None) -> dict[str, str]:

@@ -33,7 +33,7 @@ MAX_CHARACTERS = 20_000  # of one answer
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class SurveySettings(ServiceSettings):
+class AvalancheSettings(ServiceSettings):
     """The service's settings; each is read from the environment."""
 
     max_body_bytes: PositiveInt = 4 * 2**20
@@ -70,7 +70,7 @@ class SurveyAnswer(BaseModel):
     questions: list[QuestionAnswer]
 
 
-def create_survey_service(settings: SurveySettings) -> FastAPI:
+def create_avalanche_service(settings: AvalancheSettings) -> FastAPI:
     """The application that finds the themes of files."""
     served = ServedModel(
         card=_card(),

@@ -10,13 +10,14 @@ import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.inference.batch import Engine
+from common.options import EngineOption, JsonOption
+from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 if TYPE_CHECKING:
     from challenges.radix_energy.dataset import Dataset
 
 app = create_app("radix_energy", "Hourly electricity readings of households -> the types of households behind them.")
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TYPES = Path("runs/radix_energy/types")
 
 
@@ -59,8 +60,6 @@ UnitOption = Annotated[Unit, typer.Option("--unit", help="Of the readings.")]
 StartOption = Annotated[
     datetime | None, typer.Option("--start", formats=["%Y-%m-%d"], help="First day, where hours have no dates.")
 ]
-EngineOption = Annotated[Engine, typer.Option("--engine", help="Where households are looked at.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
 
 
 @app.command()
@@ -173,6 +172,20 @@ def evaluate(
     write_json(metrics, out)
     text = f"{out}: {headline(metrics)}; {describe_data(path, generated)}"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+@app.command()
+def serve(host: HostOption = HOST, port: PortOption = PORT, as_json: JsonOption = False) -> None:
+    """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens.
+
+    Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
+    and more, see common/service/settings.py.
+    """
+    with set_up_by("energy-serve"):
+        from challenges.radix_energy.service import EnergySettings, create_energy_service
+
+    what = "Household types are served"
+    serve_until_stopped(create_energy_service, EnergySettings, what, host=host, port=port, as_json=as_json)
 
 
 def _load(

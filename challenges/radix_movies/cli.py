@@ -9,6 +9,7 @@ import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.inference.batch import Engine
+from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 app = create_app("radix_movies", "Synopsis and poster of a film -> its five likeliest genres.")
@@ -23,13 +24,12 @@ DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Folder or zip with a table of films (CSV or parquet) and their posters (zip or folder, <movie_id>.jpg). "
-        "Default: data/radix_movies/official if it is there, else a generated sample.",
+        help="Folder or zip with a table of films (CSV, TSV, parquet or Excel) and their posters (zip or folder, "
+        "<movie_id>.jpg). Default: data/radix_movies/official if it is there, else a generated sample.",
     ),
 ]
 ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained model.")]
 RunsOption = Annotated[Path, typer.Option("--runs", help="Folder that keeps encoded films between runs.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
 
 
 @app.command()
@@ -37,12 +37,10 @@ def predict(
     data: DataOption = None,
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")] = Path("predictions.parquet"),
     model: ModelOption = WEIGHTS,
-    engine: Annotated[
-        Engine, typer.Option("--engine", help="Threads of this process, or a Ray cluster: RAY_ADDRESS, else one here.")
-    ] = Engine.LOCAL,
+    engine: EngineOption = Engine.LOCAL,
     as_json: JsonOption = False,
 ) -> None:
-    """Five ranked genres for every film of a table.
+    """Predict five ranked genres for every film of a table.
 
     A film without a poster or without a synopsis is predicted from what it has. What is wrong with the data is counted
     and named in <out>.report.json.
@@ -96,7 +94,8 @@ def train(
     prepared = prepare(load(path, labelled=True), runs, seed)
     train_model(prepared, out, measured)
     text = f"{out}: trained on {len(prepared.features)} films of {describe_data(path, generated)}"
-    print_summary({"out": out, "data": path, "n_films": len(prepared.features)}, text, as_json)
+    summary = {"out": out, "data": path, "generated_sample": generated, "n_films": len(prepared.features)}
+    print_summary(summary, text, as_json)
 
 
 @app.command()
@@ -131,9 +130,8 @@ def compare(
     table = compare_methods(prepared, folds, seed, tuned)
     write_json(table, out)
     lines = [f"{name} {Interval(**m['map_at_5'])}" for name, m in table["methods"].items()]
-    print_summary(
-        {"out": out, "data": path, **table}, f"{out}: {describe_data(path, generated)}; " + "; ".join(lines), as_json
-    )
+    text = f"{out}: {describe_data(path, generated)}; " + "; ".join(lines)
+    print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
 
 
 @app.command()
@@ -166,7 +164,11 @@ def serve(
     model: ModelOption = WEIGHTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens."""
+    """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens.
+
+    Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
+    and more, see common/service/settings.py.
+    """
     with set_up_by("movies-serve"):
         from challenges.radix_movies.service import MoviesSettings, create_movies_service
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from challenges.radix_movies.explain import logit
 from challenges.radix_movies.features import Features
 from challenges.radix_movies.fusion import fit_gate
 from challenges.radix_movies.layout import GENRES
@@ -75,7 +76,7 @@ def _beside_fine_tuned(
     """The fine-tuned poster network, the kernels on the frozen one, and both together, on the films that all know."""
     rows = ~np.isnan(fine_tuned).any(axis=1)
     labels, groups = data.labels[rows], data.groups[rows]
-    mean = _chances((_logit(poster[rows]) + _logit(fine_tuned[rows])) / 2)
+    mean = _chances((logit(poster[rows]) + logit(fine_tuned[rows])) / 2)
     kernels, tuned, both = (average_precisions(labels, p) for p in (poster[rows], fine_tuned[rows], mean))
     return {
         "folds": np.unique(folds[rows]),
@@ -143,7 +144,7 @@ def _ours(model: GenreModel, features: Features, labels: Labels, others: Feature
         "text, genres apart": stacked("text", own_only=True),
         "text": stacked("text"),
         "poster": stacked("poster"),
-        "weighted sum": _chances(_logit(stacked("text")) * 0.7 + _logit(stacked("poster")) * 0.3),
+        "weighted sum": _chances(logit(stacked("text")) * 0.7 + logit(stacked("poster")) * 0.3),
         "early fusion": stacked("joint"),
         "late fusion": stacked("text", "poster"),
         "gated fusion": gate(scores["text"], scores["poster"], others),
@@ -235,8 +236,3 @@ def _gain_of_genre(
 
 def _chances(logits: NDArray[np.floating]) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-
-
-def _logit(chances: NDArray[np.floating]) -> Floats:
-    clipped = np.clip(chances, 1e-6, 1 - 1e-6)
-    return np.asarray(np.log(clipped / (1 - clipped)), np.float32)

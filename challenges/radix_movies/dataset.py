@@ -27,8 +27,6 @@ from common.data.images import ImageError, decode_image, resize_image
 from common.data.text_tables import TextTable, find_columns, name_some, read_text_table
 from common.errors import UserError
 
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
-OFFICIAL: Final = REPOSITORY / "data" / "radix_movies" / "official"
 N_EXAMPLES: Final = 20
 """Of each flaw, named in the report beside the count."""
 NEAR_POSTER_BITS: Final = 8

@@ -124,7 +124,7 @@ def as_features(
     )
 
 
-def logit(chances: Floats) -> Floats:
+def logit(chances: NDArray[np.floating]) -> Floats:
     """ln(p / (1 - p)), kept finite."""
     clipped = np.clip(chances, 1e-6, 1 - 1e-6)
     return np.asarray(np.log(clipped / (1 - clipped)), np.float32)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-MACHINES: Final = ("text", "poster", "joint")
 MODALITIES: Final[Mapping[str, tuple[str, ...]]] = {
     "synopsis": ("text",),
     "poster": ("poster",),

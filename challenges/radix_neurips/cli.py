@@ -11,6 +11,7 @@ import typer
 from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
+from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        help="Papers: CSV or parquet file, a zip of one, or a folder that holds one. "
+        help="Papers: a table (CSV, TSV, parquet or Excel), alone or in a zip or folder. "
         "Default: data/radix_neurips/official if it is there, else a generated sample.",
     ),
 ]
@@ -41,7 +42,6 @@ IdColumnOption = Annotated[str | None, typer.Option("--id-column", help="Column 
 TitleColumnOption = Annotated[str | None, typer.Option("--title-column", help="Column of the title.")]
 AbstractColumnOption = Annotated[str | None, typer.Option("--abstract-column", help="Column of the abstract.")]
 YearColumnOption = Annotated[str | None, typer.Option("--year-column", help="Column of the year.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
 
 
 @app.command()
@@ -156,10 +156,7 @@ def index(
     data: DataOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = RUNS / "index",
     model: ModelOption = SHIPPED,
-    engine: Annotated[
-        Engine,
-        typer.Option("--engine", help="Where papers are encoded: here, or on a Ray cluster (RAY_ADDRESS)."),
-    ] = Engine.LOCAL,
+    engine: EngineOption = Engine.LOCAL,
     id_column: IdColumnOption = None,
     title_column: TitleColumnOption = None,
     abstract_column: AbstractColumnOption = None,
@@ -248,7 +245,9 @@ def train(
     names = read_keywords(keywords, canon)
     encoder = train_encoder(load(path), names, out, data_fingerprint=fingerprint([path, keywords]), held_out=held_out)
     text = f"{out}: encoder {encoder.fingerprint}, adapted to {describe_data(path, generated)}"
-    print_summary({"out": out, "data": path, "encoder": encoder.fingerprint}, text, as_json)
+    print_summary(
+        {"out": out, "data": path, "generated_sample": generated, "encoder": encoder.fingerprint}, text, as_json
+    )
 
 
 @app.command()
@@ -273,13 +272,15 @@ def evaluate(
     from common.models.text import load_text_encoder
 
     plain, adapted = load_text_encoder(), load_text_encoder(model)
+    path, generated = _data_or_sample(data)
     metrics: dict[str, Any] = {"topics": topic_view(generate(), plain, adapted)}
     if keywords is not None:
         names = read_keywords(keywords, canon)
-        path, _ = _data_or_sample(data)
         metrics |= evaluate_ranker(load(path), load(path, mend=False), names, plain, adapted, years)
     write_json(metrics, out)
-    print_summary({"out": out} | metrics, f"{out}: {headline(metrics)}", as_json)
+    asked = describe_data(path, generated) if keywords is not None else "generated topics (no --keywords given)"
+    summary = {"out": out, "data": path, "generated_sample": generated}
+    print_summary(summary | metrics, f"{out}: {asked}: {headline(metrics)}", as_json)
 
 
 def open_searcher(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
+from common.options import JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 app = create_app("radix_smurfs", "Smurfs in images and videos: outlined, and named by kind.")
@@ -30,7 +31,6 @@ DataOption = Annotated[
 ]
 ClassifierOption = Annotated[Path, typer.Option("--classifier", help="Folder of a trained classifier.")]
 ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained segmenter.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
 
 
 @app.command()
@@ -166,7 +166,9 @@ def segment(
 
 @app.command()
 def predict(
-    images: Annotated[Path, typer.Option("--images", help="Folder or zip of images.")],
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder or zip of images. Default: those of --data of classify.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="JSON file to write.")] = Path("predictions.json"),
     model: ModelOption = SEGMENTER,
     classifier: ClassifierOption = CLASSIFIER,
@@ -180,11 +182,13 @@ def predict(
     from challenges.radix_smurfs.predict import predict_folder, write
     from challenges.radix_smurfs.segmenter import load_segmenter
 
-    result = predict_folder(images, load_segmenter(model), load_classifier(classifier))
+    path, generated = _data_or_sample(images)
+    result = predict_folder(path, load_segmenter(model), load_classifier(classifier))
     n_smurfs = sum(map(len, result.found))
     summary: dict[str, Any] = {
         "out": out,
-        "images": images,
+        "images": path,
+        "generated_sample": generated,
         "n_images": len(result.file_names),
         "n_smurfs": n_smurfs,
         "n_unreadable": len(result.unreadable),
@@ -192,7 +196,10 @@ def predict(
     write(result, out, summary)
     where = out.with_suffix(".report.json")
     unreadable = f"; {len(result.unreadable)} could not be read, see {where}" if result.unreadable else ""
-    print_summary(summary, f"{out}: {n_smurfs} Smurfs on {len(result.file_names)} images{unreadable}", as_json)
+    text = (
+        f"{out}: {n_smurfs} Smurfs on {len(result.file_names)} images of {describe_data(path, generated)}{unreadable}"
+    )
+    print_summary(summary, text, as_json)
 
 
 @app.command()
@@ -229,6 +236,7 @@ def train(
     from challenges.radix_smurfs.evaluate import headline
     from challenges.radix_smurfs.train import Recipe, load_training_set, quick_recipe, train_part
     from challenges.radix_smurfs.train import train as train_model
+    from common.training.loop import is_main_process
 
     path, generated = _data_or_sample(data)
     recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
@@ -236,12 +244,14 @@ def train(
     pictures = load_training_set(path, seed)
     if only is not None:
         train_part(pictures, only, recipe, runs)
-        print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
+        if is_main_process():
+            print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
         return
     metrics = train_model(pictures, out, runs, recipe)
     text = f"{out}: trained on {describe_data(path, generated)}; held out: {headline(metrics['int8'])}"
-    summary = {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["int8"]}
-    print_summary(summary, text, as_json)
+    if is_main_process():
+        summary = {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["int8"]}
+        print_summary(summary, text, as_json)
 
 
 @app.command()
@@ -292,8 +302,9 @@ def evaluate(
     seen = load_artifact(model, "radix_smurfs").manifest.data_fingerprint == fingerprint([path])
     metrics = score(evaluation) | {"seen_in_training": seen, "input": dataset.report}
     write(dataset, evaluation, metrics, out)
-    warning = " (the images it was trained on: not what to expect of others)" if seen else ""
-    text = f"{out}: {headline(metrics)}{warning}; {describe_data(path, generated)}"
+    text = f"{out}: {describe_data(path, generated)}: {headline(metrics)}"
+    if seen:
+        text += "; these images were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
@@ -305,7 +316,7 @@ def serve(
     classifier: ClassifierOption = CLASSIFIER,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer POST /v1/segment over HTTP until Ctrl-C or SIGTERM. Prints the address once it listens.
+    """Answer over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens.
 
     Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
     and more, see common/service/settings.py.

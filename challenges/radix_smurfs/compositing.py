@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from challenges.radix_smurfs.scenery import Image, color_field, drawn_scene, texture
 
 MIN_PIXELS: Final = 30  # at the size of the composition: less of a Smurf teaches nothing
-MIN_VISIBLE: Final = 0.25  # of an instance; what is hidden further is no longer an instance
 MAX_INSTANCES: Final = 60
 PURPLE_SHARE: Final = 0.12  # of pasted Smurfs: a bite of the fly turns them purple
 

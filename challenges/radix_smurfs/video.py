@@ -137,7 +137,7 @@ def _opened(path: Path) -> Iterator[InputContainer]:
     if path.is_dir():
         raise UserError(f"{path} is a folder: give a video file")
     if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file; give a video file")
     try:
         container = _open(path)
     except (av.FFmpegError, OSError, ValueError) as error:

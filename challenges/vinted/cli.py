@@ -9,6 +9,7 @@ import typer
 from common.cli import create_app, data_or_sample, describe_data, print_summary
 from common.errors import UserError
 from common.inference.batch import Engine
+from common.options import JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 app = create_app(
@@ -29,7 +30,6 @@ DataOption = Annotated[
     ),
 ]
 ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained model.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")]
 
 
 @app.command()
@@ -229,7 +229,7 @@ def compare(
     write_json(table, out)
     lines = [f"{name}, {folds}: {headline(m)}" for folds, models in table.items() for name, m in models.items()]
     text = f"{out}: {describe_data(path, generated)}; " + "; ".join(lines)
-    print_summary({"out": out, "data": path, **table}, text, as_json)
+    print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
 
 
 @app.command()

@@ -83,7 +83,7 @@ def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
     if path.is_dir():
         return _FolderStore(path, limits)
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
+        raise UserError(f"{path}: no such file or folder; give a folder or a zip archive")
     if not path.is_file():
         raise UserError(f"{path} is neither a folder nor a zip archive")
     try:

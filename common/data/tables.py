@@ -172,7 +172,7 @@ def load_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not path.exists():
-        raise UserError(f"{path}: no such file")
+        raise UserError(f"{path}: no such file; name a parquet file")
     if not path.is_file():
         raise UserError(f"{path} is not a file; name a parquet file")
     try:

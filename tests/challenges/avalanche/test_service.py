@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from challenges.avalanche import service
 from challenges.avalanche.sample import write_sample
-from challenges.avalanche.service import ROUTE, SurveySettings, create_survey_service
+from challenges.avalanche.service import ROUTE, AvalancheSettings, create_avalanche_service
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def client(survey: bytes) -> Iterator[TestClient]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "example_file", lambda: survey)
-        app = create_survey_service(SurveySettings(max_body_bytes=200_000))
+        app = create_avalanche_service(AvalancheSettings(max_body_bytes=200_000))
     with TestClient(app) as client:
         while client.get("/ready").status_code != 200:
             pass

@@ -109,3 +109,17 @@ def test_a_thousand_resamples_of_700_rows_take_about_a_second() -> None:
     started = time.process_time()
     bootstrap_interval(lambda rows: hits[rows].mean(), 700, groups=np.arange(700) // 2)
     assert time.process_time() - started < 2
+
+
+def test_bounds_are_percentiles_of_the_resamples() -> None:
+    numbers = np.random.default_rng(0).exponential(size=40)
+    seen: list[float] = []
+
+    def mean(rows: np.ndarray) -> float:
+        seen.append(float(numbers[rows].mean()))
+        return seen[-1]
+
+    interval = bootstrap_interval(mean, len(numbers), n_resamples=300, level=0.8)
+    assert seen[0] == interval.estimate == pytest.approx(numbers.mean())
+    assert len(seen) == 301
+    assert [interval.low, interval.high] == pytest.approx(np.quantile(seen[1:], [0.1, 0.9]))
