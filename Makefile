@@ -150,12 +150,12 @@ energy-serve: $(ENERGY) $(SERVE) ## answer over HTTP, with a page to try it on (
 # ---- radix_smurfs
 .PHONY: smurfs-segment smurfs-predict smurfs-serve smurfs-train smurfs-compare smurfs-evaluate
 .PHONY: smurfs-classify smurfs-review smurfs-train-classifier
-smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (VIDEO=file, OUT=folder, MODEL=folder, CLASSIFIER=folder)
-	$(PYTHON) -m challenges.radix_smurfs segment $(call arg,VIDEO,video) $(call arg,OUT,out) $(call arg,MODEL,model) \
+smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (DATA=video, OUT=folder, MODEL=folder, CLASSIFIER=folder)
+	$(PYTHON) -m challenges.radix_smurfs segment $(if $(VIDEO)$(DATA),--video "$(or $(VIDEO),$(DATA))") $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,CLASSIFIER,classifier)
 
-smurfs-predict: $(SMURFS) ## images -> Smurfs with masks and names, as COCO results (IMAGES=folder or zip, OUT=file, MODEL=folder, CLASSIFIER=folder)
-	$(PYTHON) -m challenges.radix_smurfs predict $(call arg,IMAGES,images) $(call arg,OUT,out) $(call arg,MODEL,model) \
+smurfs-predict: $(SMURFS) ## images -> Smurfs with masks and names, as COCO results (DATA=folder or zip, OUT=file, MODEL=folder, CLASSIFIER=folder)
+	$(PYTHON) -m challenges.radix_smurfs predict $(if $(IMAGES)$(DATA),--images "$(or $(IMAGES),$(DATA))") $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,CLASSIFIER,classifier)
 
 smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or folder, OUT=file, CLASSIFIER=folder)
@@ -197,8 +197,8 @@ neurips-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (D
 	@exec $(PYTHON) -m challenges.radix_neurips serve $(call arg,DATA,data) $(call arg,INDEX,index) \
 		$(call arg,MODEL,model) $(call arg,HOST,host) $(call arg,PORT,port)
 
-neurips-batch: $(TEXT) ## the papers most similar to each of many (CORPUS=file, QUERIES=file, OUT=file, K=number, MODEL=folder)
-	$(PYTHON) -m challenges.radix_neurips batch $(call arg,CORPUS,corpus) $(call arg,QUERIES,queries) \
+neurips-batch: $(TEXT) ## the papers most similar to each of many (DATA=file, QUERIES=file, OUT=file, K=number, MODEL=folder)
+	$(PYTHON) -m challenges.radix_neurips batch $(if $(CORPUS)$(DATA),--corpus "$(or $(CORPUS),$(DATA))") $(call arg,QUERIES,queries) \
 		$(call arg,OUT,out) $(call arg,K,k) $(call arg,MODEL,model)
 
 neurips-train: $(FULL) ## adapt encoder and term weights to a field (DATA=file, KEYWORDS=file, CANON=file, HELD_OUT=year, OUT=folder)

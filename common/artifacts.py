@@ -195,7 +195,7 @@ def _read_manifest(directory: Path) -> Manifest:
     except OSError as error:
         raise UserError(
             f"there is no model in {directory} ({MANIFEST_NAME}: {error.strerror}): "
-            "give a directory that training wrote"
+            "give a folder that training (or index, or cluster) wrote"
         ) from error
     version: object = None
     try:

@@ -1,11 +1,13 @@
 """The command-line factory: one way to start, report, fail and stop for every challenge.
 
 Results go to files, progress and errors to stderr, one summary line to stdout.
-Exit code 0: done; 2: the user's mistake; 1: our bug; 130: Ctrl-C.
+Exit code 0: done; 2: the user's mistake; 1: our bug; 130: Ctrl-C; 143: SIGTERM.
 """
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from common.data.tables import json_text
+from common.data.tables import DISK_FULL, json_text
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     options_end = arguments.index("--") if "--" in arguments else len(arguments)
     debug = "--debug" in arguments[:options_end]
     arguments = [a for i, a in enumerate(arguments) if a != "--debug" or i >= options_end]
+    _prepare_process()
     try:
         app(args=arguments)
     except UserError as error:
@@ -88,10 +91,24 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last line of defence
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            where = f" for {error.filename}" if error.filename else ""
+            remedy = "free some, or choose another place (TMPDIR for what is unpacked)"
+            _print_error(f"error: no space left on the disk{where}: {remedy}", debug)
+            sys.exit(2)
         what = f"{type(error).__name__}: {_one_line(error)}"
         _print_error(f"internal error: {what} (--debug shows the traceback)", debug)
         sys.exit(1)
     sys.exit(0)
+
+
+def _prepare_process() -> None:
+    """End on SIGTERM as on Ctrl-C, so that temporary files go; print names that the terminal's encoding lacks."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _one_line(error: Exception) -> str:

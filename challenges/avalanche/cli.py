@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
+from common.data.tables import check_output
 from common.errors import UserError
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
@@ -59,6 +60,7 @@ def discover(
     from challenges.avalanche.predict import discover_survey, summarise, write
 
     path, generated = _data_or_sample(data)
+    check_output(out / "report.json")
     survey = load(path, _columns(column))
     discoveries = discover_survey(survey, seed, engine, model)
     written = write(survey, discoveries, out, {"seed": seed, "encoder": model})

@@ -96,6 +96,9 @@ def write(survey: Survey, discoveries: Sequence[Discovery], out: Path, settings:
         if len(found.themes) > 1:
             pictures.append(out / f"tree{suffix}.png")
             save_figure(draw_tree(found), pictures[-1])
+    for old in (*out.glob("map*.png"), *out.glob("tree*.png")):
+        if old not in pictures:  # of an earlier run with other questions
+            old.unlink()
     written = Written(out / "themes.parquet", out / "report.json", out / "themes.md", tuple(pictures))
     with replace_atomically(written.page) as temporary:
         temporary.write_text(as_markdown(survey, discoveries), encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
+from common.data.tables import check_output
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
@@ -85,6 +86,7 @@ def cluster(
     Example: [bold]cluster --data readings.csv --out types[/bold]
     """
     path, generated = _data_or_sample(data)
+    check_output(out / "clusters.parquet", path)
     dataset = _load(path, layout, household, time, value, unit, start)
 
     from challenges.radix_energy.predict import tabulate, write
@@ -136,6 +138,7 @@ def assign(
 
     types = load_types(model)
     path, generated = _data_or_sample(data)
+    check_output(out, path)
     dataset = _load(path, layout, household, time, value, unit, start)
     households = look_at(dataset.readings, engine)
     assignment = types.model.predict(households.features)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
+from common.data.tables import check_output
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
@@ -52,6 +53,7 @@ def predict(
     from challenges.radix_movies.predict import predict_dataset, tabulate, write
 
     path, generated = _data_or_sample(data)
+    check_output(out, path)
     dataset = load(path)
     found = predict_dataset(model, dataset, engine)
     flaws = dataset.flaws

@@ -341,7 +341,6 @@ def write_layout(out: Path, films: Sequence[Film], posters: Mapping[str, bytes])
 
     from common.data.tables import replace_atomically
 
-    out.mkdir(parents=True, exist_ok=True)
     with replace_atomically(out / "movie_posters.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for movie_id, data in posters.items():  # stored, not deflated: JPEG does not shrink
             archive.writestr(zipfile.ZipInfo(f"{movie_id}.jpg", (2026, 1, 1, 0, 0, 0)), data)

@@ -9,6 +9,7 @@ from zlib import crc32
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
+from common.data.tables import check_output
 from common.errors import UserError
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
@@ -77,6 +78,7 @@ def batch(
     encoder, phrases = load_text_encoder(model), load_keyphraseness(model)
     path, generated = _data_or_sample(corpus)
     columns = _columns(id_column, title_column, abstract_column, year_column)
+    check_output(out, path, *([queries] if queries else []))
     papers = load(path, columns)
     asked = papers if queries is None else load(queries, columns)
     found, scores = rank(papers, asked, encoder, phrases, k)
@@ -169,10 +171,11 @@ def index(
     """
     from challenges.radix_neurips.dataset import load
     from challenges.radix_neurips.indexing import build_searcher, save_searcher
-    from common.artifacts import fingerprint
+    from common.artifacts import MANIFEST_NAME, fingerprint
     from common.data.tables import write_json
 
     path, generated = _data_or_sample(data)
+    check_output(out / MANIFEST_NAME)
     corpus = load(path, _columns(id_column, title_column, abstract_column, year_column))
     searcher = build_searcher(corpus, model, data_fingerprint=fingerprint([path]), engine=engine)
     save_searcher(searcher, out)
@@ -303,7 +306,7 @@ def open_searcher(
     with suppress(UserError):  # none yet, or one that another version of this program wrote
         return load_searcher(kept, model), path, generated
     searcher = build_searcher(load(path, columns), model, data_fingerprint=fingerprint([path]))
-    with suppress(OSError):  # a folder that cannot be written to costs the next search its quick start, no more
+    with suppress(UserError):  # a folder that cannot be written to costs the next search its quick start, no more
         save_searcher(searcher, kept)
     return searcher, path, generated
 
@@ -316,6 +319,8 @@ def _read_text(name: str) -> str:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {name}: {error.strerror}; name a file that holds an abstract") from error
+    if b"\0" in data:
+        raise UserError(f"{name} is no plain text in UTF-8: it has zero bytes; save the abstract as text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
+from common.data.tables import check_output
 from common.options import JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
@@ -52,6 +53,7 @@ def classify(
     from challenges.radix_smurfs.dataset import load
 
     path, generated = _data_or_sample(data)
+    check_output(out, path)
     model = load_classifier(classifier)
     dataset = load(path)
     named = classify_dataset(dataset, model)
@@ -153,6 +155,7 @@ def segment(
     from challenges.radix_smurfs.segmenter import load_segmenter
 
     path, generated = (video, False) if video is not None else (_sample_video(), True)
+    check_output(out / VIDEO, path)
     result = segment_video(path, out, load_segmenter(model), load_classifier(classifier))
     names = ", ".join(f"{n} {name}" for name, n in result.names.items() if n) or "nobody"
     damaged = f"; {result.damage.n_packets} damaged packets left out" if result.damage.n_packets else ""
@@ -183,6 +186,7 @@ def predict(
     from challenges.radix_smurfs.segmenter import load_segmenter
 
     path, generated = _data_or_sample(images)
+    check_output(out, path)
     result = predict_folder(path, load_segmenter(model), load_classifier(classifier))
     n_smurfs = sum(map(len, result.found))
     summary: dict[str, Any] = {

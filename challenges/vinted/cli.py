@@ -71,9 +71,10 @@ def predict(
         _predict_files(photos, model, as_json)
         return
     from challenges.vinted.predict import predict_file
-    from common.data.tables import write_json
+    from common.data.tables import check_output, write_json
 
     path, generated = _address_or_sample(data, engine)
+    check_output(out, *([path] if isinstance(path, Path) else []))
     n_photos, unreadable = predict_file(model, path, out, engine=engine, probabilities=probabilities)
     summary: dict[str, Any] = {
         "out": out,

@@ -288,7 +288,6 @@ def write_layout(out: Path, photos: Mapping[str, bytes], labelled: pd.DataFrame,
 
     from common.data.tables import write_parquet
 
-    out.mkdir(parents=True, exist_ok=True)
     with replace_atomically(out / "data.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for uuid, data in photos.items():  # stored, not deflated: JPEG does not shrink
             archive.writestr(zipfile.ZipInfo(f"data/{uuid}.jpeg", (2026, 1, 1, 0, 0, 0)), data)

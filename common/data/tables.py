@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandera.pandas as pa
 
 _ROW_GROUP_ROWS = 100_000
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -26,28 +28,63 @@ def replace_atomically(path: Path) -> Iterator[Path]:
     """Yield a new path beside `path`; what is written there becomes `path` when the block succeeds.
 
     Parent folders are made. On any exception, Ctrl-C included, the temporary file is removed and
-    `path` keeps what it held. A reader sees the old file or the new one, never a part.
+    `path` keeps what it held. A reader sees the old file or the new one, never a part. Of a symbolic link the file
+    that it leads to is replaced.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, the disk is full, or there is something else than a file.
     """
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file to write")
-    # The suffix stays last: writers choose the format, or a compression, by it.
-    temporary = path.with_name(f".{path.stem[:100]}.{secrets.token_hex(6)}.tmp{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(exist_ok=False)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    target = path.resolve()
+    temporary = _claim(path)
     try:
         yield temporary
         _flush_to_disk(temporary)
-        os.replace(temporary, path)  # noqa: PTH105 - the call whose atomicity we rely on
-        _flush_to_disk(path.parent)
+        os.replace(temporary, target)  # noqa: PTH105 - the call whose atomicity we rely on
+        _flush_to_disk(target.parent)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise UserError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_output(path: Path, *inputs: Path) -> None:
+    """Refuse before the work what could not be written after it, or would be written over what is read.
+
+    Args:
+        path: file that a command will write.
+        inputs: files and folders that it reads. A file in such a folder may be written over if it is an earlier
+            output, which has its report beside it.
+
+    Raises:
+        UserError: `path` cannot be written, or is an input.
+    """
+    _claim(path).unlink()
+    if not path.exists():
+        return
+    target, is_output = path.resolve(), path.with_suffix(".report.json").exists()
+    for given in inputs:
+        if target == given.resolve() or (given.resolve() in target.parents and not is_output):
+            raise UserError(f"{path} is among what is read; choose another place to write")
+
+
+def _claim(path: Path) -> Path:
+    """Make an empty temporary file beside what `path` leads to."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file to write")
+    target = path.resolve()
+    if target.exists() and not target.is_file():
+        raise UserError(f"{path} is a device or a pipe; name a file to write")
+    # The suffix stays last: writers choose the format, or a compression, by it.
+    temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(6)}.tmp{target.suffix}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
+    return temporary
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -184,7 +221,11 @@ def load_parquet(path: Path) -> pd.DataFrame:
 def _first_failure(errors: Any, frame: pd.DataFrame) -> str:
     """The first broken rule of a pandera report as one line; rules on the whole table come first."""
     cases = errors.failure_cases
-    cases = cases.assign(row=cases["index"].fillna(-1).astype("int64")).sort_values("row", kind="stable")
+    cases = cases.assign(
+        row=cases["index"].fillna(-1).astype("int64"),
+        # A check of strings crashes on a column of numbers: that it is one is what to say.
+        is_type=~cases["check"].astype(str).str.startswith(("dtype(", "coerce_dtype(")),
+    ).sort_values(["row", "is_type"], kind="stable")
     first = cases.iloc[0]
     column, check, value = first["column"], str(first["check"]), first["failure_case"]
     value = value.item() if hasattr(value, "item") else value  # 7, not np.int64(7)

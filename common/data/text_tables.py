@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -156,7 +156,7 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     separator = max(",\t;|", key=text.partition("\n")[0].count)
     usual = csv.field_size_limit(_LONGEST_CELL)  # a setting of the whole process
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+        rows = [row for row in _read_rows(name, text, separator) if row]
     except csv.Error as error:
         raise UserError(f"{name}: not readable as delimited text ({error}); save it as CSV in UTF-8") from error
     finally:
@@ -167,3 +167,26 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     if rows and len(columns) == min(map(len, rows)) - 1:  # R leaves the name of the first column out
         columns = ["", *columns]
     return columns, rows, find_encoding(buffer), separator
+
+
+def _read_rows(name: str, text: str, separator: str) -> Iterator[list[str]]:
+    """The rows of delimited text. Quotes that are sloppy within a line are taken as they come.
+
+    Raises:
+        UserError: a quote is opened and closed lines later by another cell's, or never: rows would be lost in a cell.
+    """
+    lines = io.StringIO(text, newline="").readlines()
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    while True:
+        start = reader.line_num
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "limit" in str(error):  # of a cell's length
+                raise
+            if reader.line_num > start + 1 or "end of data" in str(error):
+                where = f"{name}, line {start + 1}"
+                raise UserError(f"{where}: a quote is opened and not closed; close or remove it") from error
+            yield next(csv.reader([lines[start]], delimiter=separator))

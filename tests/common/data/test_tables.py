@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from common.data import tables
 from common.data.tables import (
     append_parquet,
+    check_output,
     json_text,
     read_parquet,
     replace_atomically,
@@ -191,3 +193,43 @@ def test_appending_that_fails_leaves_what_was_there(tmp_path: Path):
         pass
     assert path.read_bytes() == b"before"
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_a_link_is_followed_and_a_pipe_refused(tmp_path: Path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "file.json")
+    write_json({"a": 1}, tmp_path / "link.json")
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "real" / "file.json").read_text()) == {"a": 1}
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(UserError, match=r"pipe\.json is a device or a pipe; name a file"):
+        write_json({}, tmp_path / "pipe.json")
+    assert (tmp_path / "pipe.json").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+def test_a_full_disk_is_the_users_and_leaves_nothing(tmp_path: Path):
+    def fill(path: Path) -> None:
+        with replace_atomically(path), Path("/dev/full").open("w") as full:
+            full.write("x")
+
+    with pytest.raises(UserError, match=r"cannot write .*a\.csv: No space left on device; free some space"):
+        fill(tmp_path / "a.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_is_checked_before_the_work(tmp_path: Path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "test.parquet").touch()
+    for path, inputs in ((data / "test.parquet", (data,)), (data / "test.parquet", (data / "test.parquet",))):
+        with pytest.raises(UserError, match="is among what is read; choose another place"):
+            check_output(path, *inputs)
+    (data / "out.parquet").touch()
+    (data / "out.report.json").touch()
+    for path in (data / "out.parquet", data / "new.parquet", tmp_path / "new" / "out.parquet"):
+        check_output(path, data)
+    assert sorted(p.name for p in data.iterdir()) == ["out.parquet", "out.report.json", "test.parquet"]
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        check_output(tmp_path / "file" / "out.parquet")

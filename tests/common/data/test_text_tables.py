@@ -106,3 +106,22 @@ def test_columns_are_found_by_name_or_given(tmp_path: Path):
     assert find_columns(table, names, {"synopsis": "extra", "year": None}) == {"movie_id": 0, "synopsis": 2}
     with pytest.raises(UserError, match="no column 'plot'; it has 'Film ID', 'Plot_Summary', 'extra'"):
         find_columns(table, names, {"synopsis": "plot"})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '1,"never closed,x\n2,b,y\n3,c,z\n',  # to the end of the file
+        '1,"never closed,x\n2,"b",y\n3,c,z\n',  # to the next cell that is quoted
+    ],
+)
+def test_an_open_quote_swallows_no_rows(tmp_path: Path, rows: str):
+    (tmp_path / "a.csv").write_text("id,title,text\n0,a,x\n" + rows)
+    with pytest.raises(UserError, match=r"a\.csv, line 3: a quote is opened and not closed; close or remove it"):
+        read_text_table(tmp_path)
+
+
+def test_quotes_that_are_sloppy_within_a_line_are_taken_as_they_come(tmp_path: Path):
+    (tmp_path / "a.csv").write_text('id,title\n0,"So" he said\n1,a 5" nail\n2,"two\nlines"\n3,b\n')
+    rows = [["0", "So he said"], ["1", 'a 5" nail'], ["2", "two\nlines"], ["3", "b"]]
+    assert read_text_table(tmp_path).rows == rows
