@@ -261,6 +261,34 @@ def test_avalanche_results(front: str):
     assert f"random order: {question['coding']['random']['mean'][at]:.3f}" in front
 
 
+def test_vinted_prediction_speed(card: str, front: str):
+    result = read(REPOSITORY / "benchmarks" / "vinted_predict.json")
+    for rate in result["photos_per_second"].values():
+        assert f"| {rate:g} |" in card
+    flat, share = " ".join(card.split()), result["share_of_the_floor"]
+    for told in (
+        f"{result['times_the_obvious']:g} times the obvious way, and {share:.0%} of what the slower",
+        f"takes {result['start_up_seconds']:g} s, without torch",
+        f"peaks at {result['peak_mb']} MB, at {result['many_peak_mb']} MB over {result['many_photos']:,} photos",
+        f"The model is {result['model_mb']:g} MB",
+    ):
+        assert told in flat
+    rate, times = result["photos_per_second"]["ours"], result["times_the_obvious"]
+    assert f"{rate:g} photos/s from zip to parquet, {times:g} times eager PyTorch" in front
+    assert times >= 5
+    assert result["share_of_the_floor"] >= 0.6
+    assert result["start_up_seconds"] < 1.5
+    assert result["many_peak_mb"] < 600
+    assert result["model_mb"] <= 6
+
+
+def test_vinted_training_speed(card: str):
+    result = read(REPOSITORY / "benchmarks" / "vinted_train.json")
+    plain, ours = (result["photos_per_second"][way] for way in ("plain", "denormals flushed, memory kept"))
+    times = result["times_plain"]["denormals flushed, memory kept"]
+    assert f"takes {ours:g} photos a second, {times:g} times what PyTorch does as it is installed\n({plain:g};" in card
+
+
 def test_vinted_service_speed(card: str):
     result = read(REPOSITORY / "benchmarks" / "vinted_service.json")
     for levels in result["rates"].values():

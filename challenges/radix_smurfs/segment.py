@@ -88,6 +88,7 @@ def run_passes(
 ) -> Result:
     """`segment_video` with any functions that find and name."""
     info = probe(path)
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".part-") as folder:
         found = Path(folder) / "found.parquet"
         votes = Votes(len(names))

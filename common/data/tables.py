@@ -61,10 +61,13 @@ def check_output(path: Path, *inputs: Path) -> None:
     Raises:
         UserError: `path` cannot be written, or is an input.
     """
+    target, is_output = path.resolve(), path.with_suffix(".report.json").exists()
+    missing = [folder for folder in target.parents if not folder.exists()]
     _claim(path).unlink()
+    for folder in missing:  # made for the trial
+        folder.rmdir()
     if not path.exists():
         return
-    target, is_output = path.resolve(), path.with_suffix(".report.json").exists()
     for given in inputs:
         if target == given.resolve() or (given.resolve() in target.parents and not is_output):
             raise UserError(f"{path} is among what is read; choose another place to write")
@@ -221,11 +224,11 @@ def load_parquet(path: Path) -> pd.DataFrame:
 def _first_failure(errors: Any, frame: pd.DataFrame) -> str:
     """The first broken rule of a pandera report as one line; rules on the whole table come first."""
     cases = errors.failure_cases
-    cases = cases.assign(
-        row=cases["index"].fillna(-1).astype("int64"),
-        # A check of strings crashes on a column of numbers: that it is one is what to say.
-        is_type=~cases["check"].astype(str).str.startswith(("dtype(", "coerce_dtype(")),
-    ).sort_values(["row", "is_type"], kind="stable")
+    row, check_of = cases["index"].fillna(-1).astype("int64"), cases["check"].astype(str)
+    is_type = check_of.str.startswith(("dtype(", "coerce_dtype("))
+    # A check of texts crashes on a column of numbers, and is no failure of its own: the type is what to say.
+    crashed = (row < 0) & (cases["schema_context"] == "Column") & ~is_type
+    cases = cases.assign(row=row, crashed=crashed).sort_values(["crashed", "row"], kind="stable")
     first = cases.iloc[0]
     column, check, value = first["column"], str(first["check"]), first["failure_case"]
     value = value.item() if hasattr(value, "item") else value  # 7, not np.int64(7)
@@ -233,9 +236,10 @@ def _first_failure(errors: Any, frame: pd.DataFrame) -> str:
         text = f"column {value!r} is missing; the file has {', '.join(map(repr, frame.columns))}"
     elif check == "column_in_schema":
         text = f"column {value!r} does not belong; remove it"
-    elif check.startswith(("dtype(", "coerce_dtype(")) and first["row"] < 0:
-        wanted = check.partition("(")[2].strip("')")
-        text = f"column {column!r} has type {value}; it must be {wanted}"
+    elif check.startswith(("dtype(", "coerce_dtype(")):
+        wanted = check.partition("(")[2].strip("')").removesuffix("[pyarrow]")
+        what = f"has type {value}" if first["row"] < 0 else f"has the value {value!r} in row {first['row']}"
+        text = f"column {column!r} {what}; it must be {wanted}"
     elif first["schema_context"] == "DataFrameSchema" and first["row"] < 0:
         text = f"the table must satisfy {check}"
     elif first["row"] < 0:

@@ -1,6 +1,8 @@
 """What a command prints, where, and with which exit code."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
@@ -157,3 +159,60 @@ def test_data_is_given_or_official_or_a_sample(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "garden" / "official").mkdir()
     assert cli.data_or_sample("garden", "beds.csv", None) == (tmp_path / "garden" / "official", False)
     assert cli.data_or_sample("garden", "beds.csv", tmp_path / "mine") == (tmp_path / "mine", False)
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from common import cli
+from common.data.tables import replace_atomically
+app = cli.create_app("writer", "Writes for ever.")
+@app.command()
+def write(out: Path) -> None:
+    with replace_atomically(out):
+        cli.print_summary({}, out.name, as_json=False)
+        time.sleep(600)
+cli.run(app)
+"""
+
+
+def test_sigterm_leaves_no_part_of_a_file_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER, "write", str(tmp_path / "a.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        assert process.wait(20) == 143
+    assert list(tmp_path.iterdir()) == []
+
+
+SAYER = """
+from common import cli
+app = cli.create_app("sayer", "Says it.")
+@app.command()
+def say(text: str) -> None:
+    print(text)
+cli.run(app)
+"""
+
+
+def test_a_name_that_the_terminal_cannot_show_is_no_error() -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", SAYER, "say", "\u00e9"], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xe9\n", "")
+
+
+def test_a_full_disk_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    app = cli.create_app("demo", "A demonstration.")
+
+    @app.command()
+    def work() -> None:
+        """Fill the disk."""
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+    with pytest.raises(SystemExit) as leaving:
+        cli.run(app, ["work"])
+    assert leaving.value.code == 2
+    assert "error: no space left on the disk for /tmp/x: free some" in capsys.readouterr().err

@@ -79,6 +79,7 @@ def test_mistakes_are_one_line_and_exit_2(tmp_path: Path):
     for arguments, words in (
         (("segment", "--video", tmp_path / "none.mp4"), "no such file"),
         (("segment", "--video", text, "--out", tmp_path / "out"), "not a video"),
+        (("segment", "--out", text), "cannot write"),
         (("predict", "--images", tmp_path), "no image"),
     ):
         done = smurfs(*arguments)

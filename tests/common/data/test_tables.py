@@ -27,7 +27,7 @@ from common.errors import UserError
 
 SCHEMA = pa.DataFrameSchema(
     {
-        "uuid": pa.Column(str, unique=True),
+        "uuid": pa.Column(str, pa.Check.str_length(1), unique=True),
         "cc3": pa.Column(str, pa.Check.isin(["BLOUSES", "MINI_DRESSES"])),
         "floral": pa.Column("int64", pa.Check.isin([0, 1])),
     },
@@ -84,6 +84,7 @@ def test_parquet_comes_back_as_written(tmp_path: Path) -> None:
         (lambda f: f.assign(uuid=["a", "b", "a"]), r"'uuid', row 0: 'a' .* only once \(and 1 more\)"),
         (lambda f: f.assign(floral=[0, 1, 7]), r"'floral', row 2: 7 is not allowed; .*isin\(\[0, 1\]\)"),
         (lambda f: f.assign(floral=["0", "1", "0"]), r"column 'floral' has type \w+; it must be int64"),
+        (lambda f: f.assign(uuid=[1, 2, 3]), r"column 'uuid' has the value 1 in row 0; it must be str\w+ \(and"),
         (lambda f: f.drop(columns="cc3"), r"column 'cc3' is missing; the file has 'uuid', 'floral'"),
         (lambda f: f.assign(extra=1), r"column 'extra' does not belong"),
         (lambda f: f.set_index(pd.Index([7, 8, 9])).assign(floral=[0, 1, 7]), r"row 2: 7"),
@@ -230,6 +231,7 @@ def test_an_output_is_checked_before_the_work(tmp_path: Path):
     for path in (data / "out.parquet", data / "new.parquet", tmp_path / "new" / "out.parquet"):
         check_output(path, data)
     assert sorted(p.name for p in data.iterdir()) == ["out.parquet", "out.report.json", "test.parquet"]
+    assert not (tmp_path / "new").exists()
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         check_output(tmp_path / "file" / "out.parquet")
