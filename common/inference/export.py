@@ -118,7 +118,10 @@ class _Scaling(NamedTuple):
 
 
 def _find_scaling(graph: "onnx.GraphProto", input_name: str) -> _Scaling | None:
-    """Follow the input through Transpose, Cast, Sub and Div; None where it is not scaled so, alike in all channels."""
+    """Follow the input through Transpose, Cast, Sub and Div to a convolution.
+
+    None where it is not scaled so, or not alike in all channels.
+    """
     from onnx import numpy_helper
 
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -136,7 +139,8 @@ def _find_scaling(graph: "onnx.GraphProto", input_name: str) -> _Scaling | None:
                 return None
             mean, std = (float(constant.flat[0]), 0.0) if node.op_type == "Sub" else (mean, float(constant.flat[0]))
         here = node.output[0]
-    return _Scaling(pixels, here, mean, std)
+    takers = [node.op_type for node in graph.node if here in node.input]
+    return _Scaling(pixels, here, mean, std) if set(takers) == {"Conv"} and 0 <= mean <= 255 and std > 0 else None
 
 
 def _skip_scaling(graph: "onnx.GraphProto", scaling: _Scaling) -> None:

@@ -13,14 +13,18 @@ pytestmark = pytest.mark.slow
 
 
 class TwoHeads(nn.Module):
-    def __init__(self, mean: float | torch.Tensor = 0.0, std: float = 255.0) -> None:
+    def __init__(self, mean: float | torch.Tensor = 0.0, std: float = 255.0, first: float = 1.0) -> None:
         super().__init__()
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.first = mean, std, first
         self.conv, self.norm = nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16)
         self.a, self.b = nn.Linear(16, 4), nn.Linear(16, 2)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self.norm(self.conv((pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std)).clamp(0, 6).mean((2, 3))
+        x = (
+            self.norm(self.conv((pixels.permute(0, 3, 1, 2).float() / self.first - self.mean) / self.std))
+            .clamp(0, 6)
+            .mean((2, 3))
+        )
         return self.a(x).softmax(1), self.b(x).sigmoid()
 
 
@@ -63,18 +67,20 @@ def test_int8_is_close_and_computes_in_integers(exported: bytes):
 
 
 @pytest.mark.parametrize(
-    ("mean", "std", "skipped"),
+    ("mean", "std", "first", "skipped"),
     [
-        (0.0, 255.0, True),
-        (127.5, 127.5, True),
-        (torch.tensor([100.0, 120.0, 90.0]).view(1, 3, 1, 1), 60.0, False),  # no zero point suits three channels
+        (0.0, 255.0, 1.0, True),
+        (127.5, 127.5, 1.0, True),
+        (torch.tensor([100.0, 120.0, 90.0]).view(1, 3, 1, 1), 60.0, 1.0, False),  # no zero point suits three channels
+        (0.45, 0.22, 255.0, False),  # in two steps, as torchvision does
+        (-20.0, 60.0, 1.0, False),  # what is 0 then is no pixel
     ],
 )
-def test_first_layer_takes_pixels_as_they_are(mean: float | torch.Tensor, std: float, skipped: bool):
+def test_first_layer_takes_pixels_as_they_are(mean: float | torch.Tensor, std: float, first: float, skipped: bool):
     import onnx
 
     torch.manual_seed(0)
-    network = TwoHeads(mean, std).eval()
+    network = TwoHeads(mean, std, first).eval()
     exported = export_onnx(network, torch.zeros(2, 12, 10, 3, dtype=torch.uint8), "pixels", ["a", "b"])
     quantised = quantize_int8(exported, (pixels(16) for _ in range(4)), "pixels")
     makers = {output: node for node in onnx.load_from_string(quantised).graph.node for output in node.output}
