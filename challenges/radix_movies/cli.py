@@ -68,6 +68,8 @@ def predict(
     write(tabulate(dataset.films, found, GENRES), out, summary | {"flaws": flaws.as_dict(), "layout": dataset.found})
     used = ", ".join(f"{count} from {name}" for name, count in summary["modalities"].items())
     text = f"{out}: {len(dataset.films)} films of {describe_data(path, generated)}: {used}"
+    if "synopsis" not in dataset.found["columns"]:
+        text += "; no column was taken for synopses (synopsis, overview, plot ...)"
     if flaws.counts:
         text += f"; {flaws.counts.total()} flaws, see {out.with_suffix('.report.json')}"
     print_summary(summary, text, as_json)

@@ -130,6 +130,11 @@ def load(path: Path, *, labelled: bool = False) -> Dataset:
     if labelled:
         films = _with_genres(films, table, flaws)
     posters = _find_posters(path if path.is_dir() else table.path.parent, films, flaws)
+    if "synopsis" not in columns and not posters.members:
+        raise UserError(
+            f"{table.name}: no posters and no column of synopses (synopsis, overview, plot ...), so nothing to predict "
+            f"from; it has {name_some(table.columns)}: rename the right one"
+        )
     found = {
         "table": Path(table.name).name,
         "columns": {name: table.columns[i] for name, i in columns.items()},
@@ -148,8 +153,10 @@ def _unwrap(path: Path) -> Path:
             target = Path(folder.name) / name  # `open_store` refused every name that leaves the folder
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(store.read(name))
-    inside = [p for p in Path(folder.name).iterdir() if not p.name.startswith(("__", "."))]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else Path(folder.name)
+    here = Path(folder.name)
+    while len(inside := [p for p in here.iterdir() if not p.name.startswith(("__", "."))]) == 1 and inside[0].is_dir():
+        here = inside[0]
+    return here
 
 
 _UNWRAPPED: list[tempfile.TemporaryDirectory[str]] = []

@@ -154,7 +154,10 @@ def _folder_of(path: Path, wanted: str) -> Path:
     for candidate in found:
         if (candidate / wanted).is_file():
             return candidate
-    raise UserError(f"{path}: {wanted} is not in it; the official layout has it beside data.zip")
+    raise UserError(
+        f"{path}: {wanted} is not in it; the official layout has it beside data.zip. For photos alone there is "
+        "python -m challenges.vinted predict photo.jpg ..."
+    )
 
 
 def _unwrap(path: Path) -> Path:

@@ -85,6 +85,7 @@ def test_html_is_stripped():
     ("content", "message"),
     [
         ("a,b\n1,2\n", "no column names the films"),
+        ("id,Inhalt\n1,text\n", "no posters and no column of synopses .* it has 'id', 'Inhalt'"),
         ("movie_id,synopsis\n", "no rows below the header"),
         ("", "the file is empty"),
     ],
