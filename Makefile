@@ -82,8 +82,8 @@ test-fast: $(FULL) ## the tests without the slow end-to-end ones
 
 coverage: $(FULL) ## all tests, and how much of common and of each challenge they run, by lines and branches
 	$(VENV)/bin/pytest $(SIDE_BY_SIDE) --cov --cov-report=
-	@for package in common challenges/*/; do echo "== $$package"; \
-		$(VENV)/bin/coverage report --include="$$package*" --format=total; done
+	@for package in common challenges/*/__init__.py; do folder=$${package%/__init__.py}; printf '%-28s' $$folder; \
+		$(VENV)/bin/coverage report --include="$$folder/*" --format=total; done
 
 mutants: $(FULL) ## change metrics and readers a little, thousands of times, and list the changes that no test notices
 	$(UV) pip install --quiet --python $(PYTHON) mutmut==$(MUTMUT_VERSION)

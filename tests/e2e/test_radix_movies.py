@@ -73,3 +73,23 @@ def test_a_mistake_is_one_line(tmp_path: Path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "no such file" in done.stderr
+
+
+@pytest.mark.slow
+def test_every_method_is_compared_on_the_same_folds(films: Path, tmp_path: Path):
+    kept = tmp_path / "runs" / fingerprint([films / "movies_dataset.csv", films / "movie_posters.zip"])[:16]
+    kept.mkdir(parents=True)
+    shutil.copy(DEFAULT_MODEL / "poster.onnx", kept)
+    out = tmp_path / "comparison.json"
+    done = run(
+        "compare", "--data", films, "--runs", tmp_path / "runs", "--folds", 2, "--fine-tune", 1, "--out", out, "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    table = json.loads(out.read_text())
+    scores = {name: method["map_at_5"] for name, method in table["methods"].items()}
+    for score in scores.values():
+        assert score["low"] <= score["estimate"] <= score["high"]
+    prior = scores.pop("genre prior")["estimate"]
+    assert all(score["estimate"] > prior for score in scores.values())
+    assert table["fine_tuned_poster"]["folds"] == [0]
+    assert json.loads(done.stdout)["generated_sample"] is False

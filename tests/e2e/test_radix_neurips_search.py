@@ -76,7 +76,7 @@ def test_searching_from_an_index_needs_no_torch(index: Path):
         (["nowhere.txt"], "cannot read nowhere.txt"),
         (["empty"], "no words"),
         (["long"], "1,000,000 characters"),
-        (["control"], "no words"),
+        (["control"], "control is no plain text"),
         (["--paper", "nobody"], "no paper 'nobody'"),
         (["empty", "--paper", "nobody"], "not both"),
         (["--data", "papers.csv"], "not both"),
