@@ -14,6 +14,11 @@ EXECUTE = REPOSITORY / "notebooks" / "execute.py"
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 MACHINE_PATH = re.compile(r"/(?:work|root|home|tmp|Users|private|var/folders)/")
 
+CHALLENGES = [
+    path for path in NOTEBOOKS if path.stem != "ml_coding"
+]  # which tells of many algorithms, not of one problem
+OUTLINE = ["Problem", "Data", "Decisions", "Results", "Limits"]
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -54,6 +59,13 @@ def test_committed_notebook_tells_nothing_of_a_machine_and_is_small(path: Path):
     assert all(cell["metadata"] == {} for cell in cells)
     texts = json.dumps([_without_images(output) for cell in cells for output in cell["outputs"]])
     assert MACHINE_PATH.findall(texts) == []
+
+
+@pytest.mark.parametrize("path", CHALLENGES, ids=lambda path: path.stem)
+def test_every_challenge_is_told_in_the_same_order(path: Path):
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert re.findall(r"^## (.+)$", prose, re.MULTILINE) == OUTLINE
 
 
 def _without_images(output: dict) -> dict:

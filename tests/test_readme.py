@@ -1,4 +1,4 @@
-"""Every figure that a README states is the one in the committed JSON that it comes from."""
+"""Every figure that a README states is the one in the committed JSON that it comes from; all have one outline."""
 
 import json
 import re
@@ -10,6 +10,11 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 VINTED = REPOSITORY / "data" / "weights" / "vinted"
+OUTLINE = [
+    "Problem", "Metrics", "Architecture", "Data", "Features", "Model", "Results",
+    "Prediction service", "Testing in production", "Scaling", "What is left",
+]  # fmt: skip
+MAY_LACK = {"Features"}  # where the network or the encoder makes them
 HEADLINE = ("top1_accuracy", "top2_accuracy", "macro_f1")
 
 
@@ -23,6 +28,15 @@ def interval(figure: dict[str, float]) -> str:
 
 def row(metrics: dict[str, Any]) -> str:
     return " | ".join(interval(metrics[name]) if name in metrics else "" for name in HEADLINE)
+
+
+@pytest.mark.parametrize(
+    "name", ["vinted", "avalanche", *(f"radix_{n}" for n in ("energy", "movies", "neurips", "smurfs"))]
+)
+def test_every_challenge_is_explained_in_the_same_order(name: str):
+    text = (REPOSITORY / "challenges" / name / "README.md").read_text("utf-8")
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings == [h for h in OUTLINE if h in headings or h not in MAY_LACK]
 
 
 def test_pictures_are_there_and_small(front: str):
