@@ -109,13 +109,10 @@ clean: ## remove the environment and everything generated
 	rm -rf $(VENV) mutants htmlcov .coverage* .pytest_cache .ruff_cache .mypy_cache .import_linter_cache *.egg-info predictions.*
 
 # ---- vinted
-.PHONY: vinted-predict vinted-serve vinted-data vinted-train vinted-compare vinted-evaluate
+.PHONY: vinted-predict vinted-data vinted-train vinted-evaluate vinted-compare vinted-serve
 vinted-predict: $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED),$(CORE)) ## photos -> predictions.parquet (DATA=folder or zip, OUT=file, MODEL=folder, ENGINE=ray)
 	$(PYTHON) -m challenges.vinted predict $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,ENGINE,engine)
-
-vinted-serve: $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder)
-	@exec $(PYTHON) -m challenges.vinted serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
 
 vinted-data: $(CORE) ## get a data set (SOURCE=official|open|patterns|sample, FROM_DIR=copy on disk, OUT=folder)
 	$(PYTHON) -m challenges.vinted data $(call arg,SOURCE,source) $(call arg,FROM_DIR,from-dir) $(call arg,OUT,out)
@@ -124,12 +121,15 @@ vinted-train: $(FULL) ## train, calibrate, export (DATA=folder, PATTERNS=folder,
 	$(KEEP_MEMORY) $(PYTHON) -m challenges.vinted train $(call arg,DATA,data) $(call arg,PATTERNS,patterns) \
 		$(call arg,OUT,out) $(call arg,RUNS,runs) $(call arg,ONLY,only)
 
+vinted-evaluate: $(FULL) ## metrics and figures of a model on labelled photos (DATA=folder, OUT=folder, MODEL=folder)
+	$(PYTHON) -m challenges.vinted evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
+
 vinted-compare: $(FULL) ## the model against simpler ones on the same folds (DATA=folder, PATTERNS=folder, OUT=file, RUNS=folder)
 	$(KEEP_MEMORY) $(PYTHON) -m challenges.vinted compare $(call arg,DATA,data) $(call arg,PATTERNS,patterns) \
 		$(call arg,OUT,out) $(call arg,RUNS,runs)
 
-vinted-evaluate: $(FULL) ## metrics and figures of a model on labelled photos (DATA=folder, OUT=folder, MODEL=folder)
-	$(PYTHON) -m challenges.vinted evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
+vinted-serve: $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder)
+	@exec $(PYTHON) -m challenges.vinted serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
 
 # ---- radix_energy
 .PHONY: energy-cluster energy-assign energy-evaluate energy-serve
@@ -148,8 +148,8 @@ energy-serve: $(ENERGY) $(SERVE) ## answer over HTTP, with a page to try it on (
 	@exec $(PYTHON) -m challenges.radix_energy serve $(call arg,HOST,host) $(call arg,PORT,port)
 
 # ---- radix_smurfs
-.PHONY: smurfs-segment smurfs-predict smurfs-serve smurfs-train smurfs-compare smurfs-evaluate
-.PHONY: smurfs-classify smurfs-review smurfs-train-classifier
+.PHONY: smurfs-segment smurfs-predict smurfs-classify smurfs-review smurfs-train smurfs-train-classifier
+.PHONY: smurfs-evaluate smurfs-compare smurfs-serve
 smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (DATA=video, OUT=folder, MODEL=folder, CLASSIFIER=folder)
 	$(PYTHON) -m challenges.radix_smurfs segment $(if $(VIDEO)$(DATA),--video "$(or $(VIDEO),$(DATA))") $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,CLASSIFIER,classifier)
@@ -164,42 +164,38 @@ smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or fol
 smurfs-review: $(SMURFS) ## a page to confirm or correct weak labels on (DATA=zip or folder, LABELS=file, PORT=number)
 	@exec $(PYTHON) -m challenges.radix_smurfs review $(call arg,DATA,data) $(call arg,LABELS,labels) $(call arg,PORT,port)
 
+smurfs-train: $(FULL) ## train, cross-validate and quantise the segmenter (DATA=zip, OUT=folder, RUNS=folder, ONLY=part)
+	$(KEEP_MEMORY) $(PYTHON) -m challenges.radix_smurfs train $(call arg,DATA,data) $(call arg,OUT,out) \
+		$(call arg,RUNS,runs) $(call arg,ONLY,only)
+
 smurfs-train-classifier: $(FULL) ## weak and reviewed labels -> classifier, measured (DATA=zip, LABELS=file, OUT=folder)
 	$(PYTHON) -m challenges.radix_smurfs train-classifier $(call arg,DATA,data) $(call arg,LABELS,labels) \
 		$(call arg,OUT,out)
 
-smurfs-serve: $(SMURFS) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder, CLASSIFIER=folder)
-	@exec $(PYTHON) -m challenges.radix_smurfs serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model) \
-		$(call arg,CLASSIFIER,classifier)
-
-smurfs-train: $(FULL) ## train, cross-validate and quantise the segmenter (DATA=zip, OUT=folder, RUNS=folder, ONLY=part)
-	$(KEEP_MEMORY) $(PYTHON) -m challenges.radix_smurfs train $(call arg,DATA,data) $(call arg,OUT,out) \
-		$(call arg,RUNS,runs) $(call arg,ONLY,only)
+smurfs-evaluate: $(FULL) ## mask AP of the segmenter with intervals and figures (DATA=zip, OUT=folder, MODEL=folder)
+	$(PYTHON) -m challenges.radix_smurfs evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
 
 smurfs-compare: $(FULL) ## the segmenter beside two other networks on one fold (DATA=zip, OUT=file, RUNS=folder)
 	$(KEEP_MEMORY) $(PYTHON) -m challenges.radix_smurfs compare $(call arg,DATA,data) $(call arg,OUT,out) \
 		$(call arg,RUNS,runs)
 
-smurfs-evaluate: $(FULL) ## mask AP of the segmenter with intervals and figures (DATA=zip, OUT=folder, MODEL=folder)
-	$(PYTHON) -m challenges.radix_smurfs evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
+smurfs-serve: $(SMURFS) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder, CLASSIFIER=folder)
+	@exec $(PYTHON) -m challenges.radix_smurfs serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model) \
+		$(call arg,CLASSIFIER,classifier)
 
 # ---- radix_neurips
-.PHONY: neurips-search neurips-index neurips-serve neurips-batch neurips-train neurips-evaluate
+.PHONY: neurips-search neurips-batch neurips-index neurips-train neurips-evaluate neurips-serve
 neurips-search: $(TEXT) ## an abstract -> ten similar papers with reasons (ABSTRACT=file, DATA=file or INDEX=folder, K=number, MODEL=folder)
 	@$(PYTHON) -m challenges.radix_neurips search $(if $(ABSTRACT),"$(ABSTRACT)") $(call arg,DATA,data) \
 		$(call arg,INDEX,index) $(call arg,MODEL,model) $(call arg,K,k)
 
-neurips-index: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## encode papers once, for a quick start (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
-	$(PYTHON) -m challenges.radix_neurips index $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
-		$(call arg,ENGINE,engine)
-
-neurips-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (DATA=file or INDEX=folder, HOST=address, PORT=number, MODEL=folder)
-	@exec $(PYTHON) -m challenges.radix_neurips serve $(call arg,DATA,data) $(call arg,INDEX,index) \
-		$(call arg,MODEL,model) $(call arg,HOST,host) $(call arg,PORT,port)
-
 neurips-batch: $(TEXT) ## the papers most similar to each of many (DATA=file, QUERIES=file, OUT=file, K=number, MODEL=folder)
 	$(PYTHON) -m challenges.radix_neurips batch $(if $(CORPUS)$(DATA),--corpus "$(or $(CORPUS),$(DATA))") $(call arg,QUERIES,queries) \
 		$(call arg,OUT,out) $(call arg,K,k) $(call arg,MODEL,model)
+
+neurips-index: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## encode papers once, for a quick start (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
+	$(PYTHON) -m challenges.radix_neurips index $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
+		$(call arg,ENGINE,engine)
 
 neurips-train: $(FULL) ## adapt encoder and term weights to a field (DATA=file, KEYWORDS=file, CANON=file, HELD_OUT=year, OUT=folder)
 	$(PYTHON) -m challenges.radix_neurips train $(call arg,DATA,data) $(call arg,KEYWORDS,keywords) \
@@ -209,8 +205,12 @@ neurips-evaluate: $(FULL) ## the ranker beside simpler ones (DATA=file, KEYWORDS
 	$(PYTHON) -m challenges.radix_neurips evaluate $(call arg,DATA,data) $(call arg,KEYWORDS,keywords) \
 		$(call arg,CANON,canon) $(call arg,OUT,out) $(call arg,MODEL,model)
 
+neurips-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (DATA=file or INDEX=folder, HOST=address, PORT=number, MODEL=folder)
+	@exec $(PYTHON) -m challenges.radix_neurips serve $(call arg,DATA,data) $(call arg,INDEX,index) \
+		$(call arg,MODEL,model) $(call arg,HOST,host) $(call arg,PORT,port)
+
 # ---- radix_movies
-.PHONY: movies-predict movies-train movies-compare movies-evaluate movies-serve
+.PHONY: movies-predict movies-train movies-evaluate movies-compare movies-serve
 movies-predict: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## synopses and posters -> five ranked genres a film (DATA=folder, OUT=file, MODEL=folder, ENGINE=ray)
 	$(PYTHON) -m challenges.radix_movies predict $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,ENGINE,engine)
@@ -218,27 +218,27 @@ movies-predict: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## synopses
 movies-train: $(FULL) ## fit on labelled films (DATA=folder, OUT=folder, RUNS=folder)
 	$(PYTHON) -m challenges.radix_movies train $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,RUNS,runs)
 
+movies-evaluate: $(FULL) ## metrics of a model on labelled films (DATA=folder, OUT=folder, MODEL=folder)
+	$(PYTHON) -m challenges.radix_movies evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
+
 movies-compare: $(FULL) ## cross-validate every method on the same folds (DATA=folder, OUT=file, RUNS=folder, FINE_TUNE=folds)
 	$(PYTHON) -m challenges.radix_movies compare $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,RUNS,runs) \
 		$(if $(FINE_TUNE),--fine-tune $(FINE_TUNE))
-
-movies-evaluate: $(FULL) ## metrics of a model on labelled films (DATA=folder, OUT=folder, MODEL=folder)
-	$(PYTHON) -m challenges.radix_movies evaluate $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model)
 
 movies-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder)
 	@exec $(PYTHON) -m challenges.radix_movies serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
 
 # ---- avalanche
-.PHONY: avalanche-discover avalanche-evaluate avalanche-serve avalanche-dashboard
+.PHONY: avalanche-discover avalanche-dashboard avalanche-evaluate avalanche-serve
 avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## open answers -> themes, to read and as a table (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
 	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,ENGINE,engine)
+
+avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, PORT=number, DATABASE_URL=database)
+	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,PORT,port)
 
 avalanche-evaluate: $(FULL) ## themes found against themes coded, beside other methods (DATA=file, OUT=file)
 	$(PYTHON) -m challenges.avalanche evaluate $(call arg,DATA,data) $(call arg,OUT,out)
 
 avalanche-serve: $(AVALANCHE) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number)
 	@exec $(PYTHON) -m challenges.avalanche serve $(call arg,HOST,host) $(call arg,PORT,port)
-
-avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, PORT=number, DATABASE_URL=database)
-	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,PORT,port)

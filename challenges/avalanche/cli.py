@@ -83,27 +83,6 @@ def discover(
 
 
 @app.command()
-def evaluate(
-    data: DataOption = None,
-    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = RUNS / "metrics.json",
-    column: ColumnOption = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each method.")] = 10,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare themes found with themes coded, beside other methods; and measure how fast codes teach the machine."""
-    from challenges.avalanche.dataset import load
-    from challenges.avalanche.evaluate import evaluate as evaluate_survey
-    from challenges.avalanche.evaluate import headline
-    from common.data.tables import write_json
-
-    path, generated = _data_or_sample(data)
-    metrics = evaluate_survey(load(path, _columns(column)), seeds)
-    write_json(metrics, out)
-    text = f"{out}: {describe_data(path, generated)}: {headline(metrics)}"
-    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
-
-
-@app.command()
 def dashboard(
     data: Annotated[
         Path | None,
@@ -123,6 +102,27 @@ def dashboard(
         print_summary({"address": address, "project": project}, text, as_json)
 
     start(port, announce)
+
+
+@app.command()
+def evaluate(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = RUNS / "metrics.json",
+    column: ColumnOption = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each method.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare themes found with themes coded, beside other methods; and measure how fast codes teach the machine."""
+    from challenges.avalanche.dataset import load
+    from challenges.avalanche.evaluate import evaluate as evaluate_survey
+    from challenges.avalanche.evaluate import headline
+    from common.data.tables import write_json
+
+    path, generated = _data_or_sample(data)
+    metrics = evaluate_survey(load(path, _columns(column)), seeds)
+    write_json(metrics, out)
+    text = f"{out}: {describe_data(path, generated)}: {headline(metrics)}"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
 @app.command()

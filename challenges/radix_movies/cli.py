@@ -36,7 +36,7 @@ RunsOption = Annotated[Path, typer.Option("--runs", help="Folder that keeps enco
 @app.command()
 def predict(
     data: DataOption = None,
-    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")] = Path("predictions.parquet"),
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")] = RUNS / "predictions.parquet",
     model: ModelOption = WEIGHTS,
     engine: EngineOption = Engine.LOCAL,
     as_json: JsonOption = False,
@@ -103,6 +103,29 @@ def train(
 
 
 @app.command()
+def evaluate(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json and a figure.")] = RUNS / "evaluation",
+    model: ModelOption = WEIGHTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a model on the labelled films of a data set."""
+    from challenges.radix_movies.dataset import load
+    from challenges.radix_movies.evaluate import evaluate as evaluate_model
+    from challenges.radix_movies.metrics import headline
+    from challenges.radix_movies.predict import load_model
+    from common.artifacts import load_artifact
+
+    path, generated = _data_or_sample(data)
+    fingerprint = load_artifact(model, "radix_movies").manifest.data_fingerprint
+    metrics = evaluate_model(load_model(model), load(path, labelled=True), out, fingerprint)
+    text = f"{out}: {metrics['n_films']} films of {describe_data(path, generated)}: {headline(metrics)}"
+    if metrics["seen_in_training"]:
+        text += "; these films were trained on, so this says nothing about new ones"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+@app.command()
 def compare(
     data: DataOption = None,
     out: Annotated[Path, typer.Option("--out", help="JSON file.")] = RUNS / "comparison.json",
@@ -136,29 +159,6 @@ def compare(
     lines = [f"{name} {Interval(**m['map_at_5'])}" for name, m in table["methods"].items()]
     text = f"{out}: {describe_data(path, generated)}; " + "; ".join(lines)
     print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
-
-
-@app.command()
-def evaluate(
-    data: DataOption = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json and a figure.")] = RUNS / "evaluation",
-    model: ModelOption = WEIGHTS,
-    as_json: JsonOption = False,
-) -> None:
-    """Score a model on the labelled films of a data set."""
-    from challenges.radix_movies.dataset import load
-    from challenges.radix_movies.evaluate import evaluate as evaluate_model
-    from challenges.radix_movies.metrics import headline
-    from challenges.radix_movies.predict import load_model
-    from common.artifacts import load_artifact
-
-    path, generated = _data_or_sample(data)
-    fingerprint = load_artifact(model, "radix_movies").manifest.data_fingerprint
-    metrics = evaluate_model(load_model(model), load(path, labelled=True), out, fingerprint)
-    text = f"{out}: {metrics['n_films']} films of {describe_data(path, generated)}: {headline(metrics)}"
-    if metrics["seen_in_training"]:
-        text += "; these films were trained on, so this says nothing about new ones"
-    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
 @app.command()

@@ -43,6 +43,62 @@ IdColumnOption = Annotated[str | None, typer.Option("--id-column", help="Column 
 TitleColumnOption = Annotated[str | None, typer.Option("--title-column", help="Column of the title.")]
 AbstractColumnOption = Annotated[str | None, typer.Option("--abstract-column", help="Column of the abstract.")]
 YearColumnOption = Annotated[str | None, typer.Option("--year-column", help="Column of the year.")]
+KeywordsOption = Annotated[
+    Path | None, typer.Option("--keywords", help="Parquet table of paper_id and keywords, the authors' own.")
+]
+CanonOption = Annotated[
+    Path | None, typer.Option("--canon", help="Table of variant and canonical spelling of keywords, parted by a tab.")
+]
+
+
+@app.command()
+def search(
+    abstract: Annotated[
+        str | None, typer.Argument(help="File with an abstract, or a title, a blank line and an abstract; - is stdin.")
+    ] = None,
+    paper: Annotated[
+        list[str] | None,
+        typer.Option("--paper", help="Id of a paper to look around instead; several: around their middle."),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, max=1_000, help="Papers; near-duplicates do not count.")] = 10,
+    first: Annotated[int | None, typer.Option("--from", help="First year.")] = None,
+    last: Annotated[int | None, typer.Option("--to", help="Last year.")] = None,
+    data: DataOption = None,
+    index: IndexOption = None,
+    model: ModelOption = SHIPPED,
+    id_column: IdColumnOption = None,
+    title_column: TitleColumnOption = None,
+    abstract_column: AbstractColumnOption = None,
+    year_column: YearColumnOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the papers as one line of JSON.")] = False,
+) -> None:
+    """Print the papers most similar to an abstract, each with the reason.
+
+    The reason is what both share: phrases, and the sentence of the found abstract that is nearest to the question.
+    Without abstract and paper, the first paper of the data is an example.
+
+    Examples: [bold]search abstract.txt --data papers.csv[/bold], [bold]search --index index --paper 2019-0042[/bold]
+    """
+    from challenges.radix_neurips.index import Years
+
+    text = None if abstract is None else _read_text(abstract)
+    columns = _columns(id_column, title_column, abstract_column, year_column)
+    searcher, _, _ = open_searcher(data, index, model, columns)
+    years = Years(first, last)
+    if text is None:
+        found = searcher.like_papers(paper or [str(searcher.corpus.ids[0])], k, years=years)
+    elif paper:
+        raise UserError("give an abstract or --paper, not both")
+    else:
+        found = searcher.like_text(text, k, years=years)
+    if as_json:
+        from dataclasses import asdict
+
+        print_summary(asdict(found), "", as_json)
+    else:
+        from challenges.radix_neurips.console import print_similar
+
+        print_similar(found)
 
 
 @app.command()
@@ -104,56 +160,6 @@ def batch(
 
 
 @app.command()
-def search(
-    abstract: Annotated[
-        str | None, typer.Argument(help="File with an abstract, or a title, a blank line and an abstract; - is stdin.")
-    ] = None,
-    paper: Annotated[
-        list[str] | None,
-        typer.Option("--paper", help="Id of a paper to look around instead; several: around their middle."),
-    ] = None,
-    k: Annotated[int, typer.Option("--k", min=1, max=1_000, help="Papers; near-duplicates do not count.")] = 10,
-    first: Annotated[int | None, typer.Option("--from", help="First year.")] = None,
-    last: Annotated[int | None, typer.Option("--to", help="Last year.")] = None,
-    data: DataOption = None,
-    index: IndexOption = None,
-    model: ModelOption = SHIPPED,
-    id_column: IdColumnOption = None,
-    title_column: TitleColumnOption = None,
-    abstract_column: AbstractColumnOption = None,
-    year_column: YearColumnOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the papers as one line of JSON.")] = False,
-) -> None:
-    """Print the papers most similar to an abstract, each with the reason.
-
-    The reason is what both share: phrases, and the sentence of the found abstract that is nearest to the question.
-    Without abstract and paper, the first paper of the data is an example.
-
-    Examples: [bold]search abstract.txt --data papers.csv[/bold], [bold]search --index index --paper 2019-0042[/bold]
-    """
-    from challenges.radix_neurips.index import Years
-
-    text = None if abstract is None else _read_text(abstract)
-    columns = _columns(id_column, title_column, abstract_column, year_column)
-    searcher, _, _ = open_searcher(data, index, model, columns)
-    years = Years(first, last)
-    if text is None:
-        found = searcher.like_papers(paper or [str(searcher.corpus.ids[0])], k, years=years)
-    elif paper:
-        raise UserError("give an abstract or --paper, not both")
-    else:
-        found = searcher.like_text(text, k, years=years)
-    if as_json:
-        from dataclasses import asdict
-
-        print_summary(asdict(found), "", as_json)
-    else:
-        from challenges.radix_neurips.console import print_similar
-
-        print_similar(found)
-
-
-@app.command()
 def index(
     data: DataOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = RUNS / "index",
@@ -190,38 +196,6 @@ def index(
     write_json(summary | {"corpus_report": corpus.report}, out.with_suffix(".report.json"))
     text = f"{out}: {len(corpus)} papers of {describe_data(path, generated)}{_unusable(summary['n_unusable'], out)}"
     print_summary(summary, text, as_json)
-
-
-@app.command()
-def serve(
-    data: DataOption = None,
-    index: IndexOption = None,
-    host: HostOption = HOST,
-    port: PortOption = PORT,
-    model: ModelOption = SHIPPED,
-    as_json: JsonOption = False,
-) -> None:
-    """Search over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens.
-
-    Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
-    and more, see common/service/settings.py.
-    """
-    with set_up_by("neurips-serve"):
-        from challenges.radix_neurips.service import create_neurips_service
-        from common.service.settings import ServiceSettings
-
-    searcher, path, generated = open_searcher(data, index, model)
-    what = f"{len(searcher.corpus)} papers of {describe_data(path, generated)} are searched"
-    create = partial(create_neurips_service, searcher)
-    serve_until_stopped(create, ServiceSettings, what, host=host, port=port, as_json=as_json)
-
-
-KeywordsOption = Annotated[
-    Path | None, typer.Option("--keywords", help="Parquet table of paper_id and keywords, the authors' own.")
-]
-CanonOption = Annotated[
-    Path | None, typer.Option("--canon", help="Table of variant and canonical spelling of keywords, parted by a tab.")
-]
 
 
 @app.command()
@@ -284,6 +258,30 @@ def evaluate(
     asked = describe_data(path, generated) if keywords is not None else "generated topics (no --keywords given)"
     summary = {"out": out, "data": path, "generated_sample": generated}
     print_summary(summary | metrics, f"{out}: {asked}: {headline(metrics)}", as_json)
+
+
+@app.command()
+def serve(
+    data: DataOption = None,
+    index: IndexOption = None,
+    host: HostOption = HOST,
+    port: PortOption = PORT,
+    model: ModelOption = SHIPPED,
+    as_json: JsonOption = False,
+) -> None:
+    """Search over HTTP, with a page to try it on, until Ctrl-C or SIGTERM. Prints the address once it listens.
+
+    Limits and a token are read from the environment: SERVICE_TOKEN, SERVICE_MAX_BODY_BYTES, SERVICE_QUEUE_SIZE
+    and more, see common/service/settings.py.
+    """
+    with set_up_by("neurips-serve"):
+        from challenges.radix_neurips.service import create_neurips_service
+        from common.service.settings import ServiceSettings
+
+    searcher, path, generated = open_searcher(data, index, model)
+    what = f"{len(searcher.corpus)} papers of {describe_data(path, generated)} are searched"
+    create = partial(create_neurips_service, searcher)
+    serve_until_stopped(create, ServiceSettings, what, host=host, port=port, as_json=as_json)
 
 
 def open_searcher(

@@ -35,107 +35,6 @@ ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained 
 
 
 @app.command()
-def classify(
-    data: DataOption = None,
-    out: Annotated[Path, typer.Option("--out", help="CSV file to write.")] = Path("labels.csv"),
-    classifier: ClassifierOption = CLASSIFIER,
-    as_json: JsonOption = False,
-) -> None:
-    """Name every mask of a data set: annotation_id, category_id, probability.
-
-    What is left out of a data set, and images that cannot be read, are named in <out>.report.json.
-
-    Example: [bold]classify --data smurfs_coco_format.zip --out labels.csv[/bold]
-    """
-    from challenges.radix_smurfs.classifier import load_classifier
-    from challenges.radix_smurfs.classify import classify as classify_dataset
-    from challenges.radix_smurfs.classify import tabulate, write
-    from challenges.radix_smurfs.dataset import load
-
-    path, generated = _data_or_sample(data)
-    check_output(out, path)
-    model = load_classifier(classifier)
-    dataset = load(path)
-    named = classify_dataset(dataset, model)
-    table = tabulate(named, dataset.categories)
-    counts = Counter(dataset.categories[k] for k in table["category_id"].tolist())
-    summary: dict[str, Any] = {"out": out, "data": path, "generated_sample": generated, "n_masks": len(table)}
-    summary |= {"names": counts, "n_left_out": dataset.report["n_left_out"], "n_unreadable": len(named.unreadable)}
-    write(table, out, summary | {"unreadable": named.unreadable, "input": dataset.report})
-    found = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "none"
-    flaws = f"; {len(named.unreadable)} images could not be read" if named.unreadable else ""
-    flaws += f"; {dataset.report['n_left_out']} entries left out" if dataset.report["n_left_out"] else ""
-    flaws += f", see {out.with_suffix('.report.json')}" if flaws else ""
-    print_summary(
-        summary, f"{out}: {len(table)} masks of {describe_data(path, generated)} named: {found}{flaws}", as_json
-    )
-
-
-@app.command()
-def train_classifier(
-    data: DataOption = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help="CSV of a review: annotation_id, category_id. Without it: weak labels alone."),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the classifier.")] = Path(
-        "runs/radix_smurfs/classifier"
-    ),
-    seed: Annotated[int, typer.Option("--seed", help="Of folds and looks.")] = 0,
-    as_json: JsonOption = False,
-) -> None:
-    """Label masks by rules, learn from the confident and the reviewed ones, and measure both against the review.
-
-    Example: [bold]train-classifier --data smurfs_coco_format.zip --labels data/labels/radix_smurfs/labels.csv[/bold]
-    """
-    from challenges.radix_smurfs.classifier_training import train_classifier as train
-    from challenges.radix_smurfs.classify import read_labels
-    from challenges.radix_smurfs.dataset import load
-    from common.artifacts import fingerprint
-
-    path, generated = _data_or_sample(data)
-    dataset = load(path)
-    reviewed = read_labels(labels, dataset.categories) if labels else None
-    metrics = train(dataset, out, fingerprint([path]), reviewed, seed)
-    text = f"{out}: learned from {metrics['n_figures']} masks of {describe_data(path, generated)}, "
-    text += f"{metrics['n_confident']} with a confident weak label, {metrics['n_reviewed']} reviewed"
-    for key in ("weak_labels", "classifier_on_weak_labels", "classifier_on_reviewed_labels"):
-        if key in metrics:
-            text += f"; macro F1 of {key.replace('_', ' ')} {metrics[key]['macro_f1']['estimate']:.3f}"
-    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
-
-
-@app.command()
-def review(
-    data: DataOption = None,
-    labels: Annotated[
-        Path, typer.Option("--labels", help="CSV file to write, and to go on with where it is there.")
-    ] = Path("reviewed.csv"),
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8001,
-    as_json: JsonOption = False,
-) -> None:
-    """Show every mask with its weak label on a local page, to be confirmed or corrected, until Ctrl-C.
-
-    Every answer is saved at once; [bold]train-classifier --labels[/bold] reads the file.
-    """
-    from challenges.radix_smurfs.dataset import load
-    from challenges.radix_smurfs.review import prepare, serve_review
-
-    path, generated = _data_or_sample(data)
-    prepared, unreadable = prepare(load(path), labels)
-    flaws = f"; not shown: {', '.join(f'{name} ({why})' for name, why in unreadable.items())}" if unreadable else ""
-
-    def announce(address: str) -> None:
-        summary = {"address": address, "labels": labels, "n_masks": len(prepared.proposals), "unreadable": unreadable}
-        text = f"{len(prepared.proposals)} masks of {describe_data(path, generated)} are shown at {address}; "
-        text += f"answers are saved to {labels} (Ctrl-C stops){flaws}"
-        print_summary(summary | {"data": path, "generated_sample": generated}, text, as_json)
-
-    serve_review(prepared, host, port, announce)
-
-
-@app.command()
 def segment(
     video: Annotated[Path | None, typer.Option("--video", help="Video file. Default: the generated sample's.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("runs/radix_smurfs/segment"),
@@ -207,6 +106,73 @@ def predict(
 
 
 @app.command()
+def classify(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="CSV file to write.")] = Path("labels.csv"),
+    classifier: ClassifierOption = CLASSIFIER,
+    as_json: JsonOption = False,
+) -> None:
+    """Name every mask of a data set: annotation_id, category_id, probability.
+
+    What is left out of a data set, and images that cannot be read, are named in <out>.report.json.
+
+    Example: [bold]classify --data smurfs_coco_format.zip --out labels.csv[/bold]
+    """
+    from challenges.radix_smurfs.classifier import load_classifier
+    from challenges.radix_smurfs.classify import classify as classify_dataset
+    from challenges.radix_smurfs.classify import tabulate, write
+    from challenges.radix_smurfs.dataset import load
+
+    path, generated = _data_or_sample(data)
+    check_output(out, path)
+    model = load_classifier(classifier)
+    dataset = load(path)
+    named = classify_dataset(dataset, model)
+    table = tabulate(named, dataset.categories)
+    counts = Counter(dataset.categories[k] for k in table["category_id"].tolist())
+    summary: dict[str, Any] = {"out": out, "data": path, "generated_sample": generated, "n_masks": len(table)}
+    summary |= {"names": counts, "n_left_out": dataset.report["n_left_out"], "n_unreadable": len(named.unreadable)}
+    write(table, out, summary | {"unreadable": named.unreadable, "input": dataset.report})
+    found = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "none"
+    flaws = f"; {len(named.unreadable)} images could not be read" if named.unreadable else ""
+    flaws += f"; {dataset.report['n_left_out']} entries left out" if dataset.report["n_left_out"] else ""
+    flaws += f", see {out.with_suffix('.report.json')}" if flaws else ""
+    print_summary(
+        summary, f"{out}: {len(table)} masks of {describe_data(path, generated)} named: {found}{flaws}", as_json
+    )
+
+
+@app.command()
+def review(
+    data: DataOption = None,
+    labels: Annotated[
+        Path, typer.Option("--labels", help="CSV file to write, and to go on with where it is there.")
+    ] = Path("reviewed.csv"),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 8001,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every mask with its weak label on a local page, to be confirmed or corrected, until Ctrl-C.
+
+    Every answer is saved at once; [bold]train-classifier --labels[/bold] reads the file.
+    """
+    from challenges.radix_smurfs.dataset import load
+    from challenges.radix_smurfs.review import prepare, serve_review
+
+    path, generated = _data_or_sample(data)
+    prepared, unreadable = prepare(load(path), labels)
+    flaws = f"; not shown: {', '.join(f'{name} ({why})' for name, why in unreadable.items())}" if unreadable else ""
+
+    def announce(address: str) -> None:
+        summary = {"address": address, "labels": labels, "n_masks": len(prepared.proposals), "unreadable": unreadable}
+        text = f"{len(prepared.proposals)} masks of {describe_data(path, generated)} are shown at {address}; "
+        text += f"answers are saved to {labels} (Ctrl-C stops){flaws}"
+        print_summary(summary | {"data": path, "generated_sample": generated}, text, as_json)
+
+    serve_review(prepared, host, port, announce)
+
+
+@app.command()
 def train(
     data: DataOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the trained segmenter.")] = Path(
@@ -259,29 +225,37 @@ def train(
 
 
 @app.command()
-def compare(
+def train_classifier(
     data: DataOption = None,
-    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = Path("runs/radix_smurfs/comparison.json"),
-    runs: Annotated[Path, typer.Option("--runs", help="Folder of checkpoints.")] = Path("runs/radix_smurfs/compare"),
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Half as many for Mask R-CNN.")] = 40,
-    fold: Annotated[int, typer.Option("--fold", min=0, help="That is left out and scored.")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="One short epoch, to see that all runs.")] = False,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="CSV of a review: annotation_id, category_id. Without it: weak labels alone."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the classifier.")] = Path(
+        "runs/radix_smurfs/classifier"
+    ),
+    seed: Annotated[int, typer.Option("--seed", help="Of folds and looks.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the segmenter beside YOLO11n from scratch and Mask R-CNN on the same backbone, on one fold."""
-    from dataclasses import replace
+    """Label masks by rules, learn from the confident and the reviewed ones, and measure both against the review.
 
-    from challenges.radix_smurfs.baselines import compare as compare_networks
-    from challenges.radix_smurfs.evaluate import headline
-    from challenges.radix_smurfs.train import Recipe, load_training_set, quick_recipe
-    from common.data.tables import write_json
+    Example: [bold]train-classifier --data smurfs_coco_format.zip --labels data/labels/radix_smurfs/labels.csv[/bold]
+    """
+    from challenges.radix_smurfs.classifier_training import train_classifier as train
+    from challenges.radix_smurfs.classify import read_labels
+    from challenges.radix_smurfs.dataset import load
+    from common.artifacts import fingerprint
 
     path, generated = _data_or_sample(data)
-    recipe = quick_recipe() if quick else replace(Recipe(), epochs=epochs)
-    table = compare_networks(load_training_set(path), runs, recipe, fold)
-    write_json(table, out)
-    text = f"{out}: {describe_data(path, generated)}; " + "; ".join(f"{k}: {headline(m)}" for k, m in table.items())
-    print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
+    dataset = load(path)
+    reviewed = read_labels(labels, dataset.categories) if labels else None
+    metrics = train(dataset, out, fingerprint([path]), reviewed, seed)
+    text = f"{out}: learned from {metrics['n_figures']} masks of {describe_data(path, generated)}, "
+    text += f"{metrics['n_confident']} with a confident weak label, {metrics['n_reviewed']} reviewed"
+    for key in ("weak_labels", "classifier_on_weak_labels", "classifier_on_reviewed_labels"):
+        if key in metrics:
+            text += f"; macro F1 of {key.replace('_', ' ')} {metrics[key]['macro_f1']['estimate']:.3f}"
+    print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
 @app.command()
@@ -310,6 +284,32 @@ def evaluate(
     if seen:
         text += "; these images were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
+
+
+@app.command()
+def compare(
+    data: DataOption = None,
+    out: Annotated[Path, typer.Option("--out", help="JSON file.")] = Path("runs/radix_smurfs/comparison.json"),
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of checkpoints.")] = Path("runs/radix_smurfs/compare"),
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Half as many for Mask R-CNN.")] = 40,
+    fold: Annotated[int, typer.Option("--fold", min=0, help="That is left out and scored.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="One short epoch, to see that all runs.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the segmenter beside YOLO11n from scratch and Mask R-CNN on the same backbone, on one fold."""
+    from dataclasses import replace
+
+    from challenges.radix_smurfs.baselines import compare as compare_networks
+    from challenges.radix_smurfs.evaluate import headline
+    from challenges.radix_smurfs.train import Recipe, load_training_set, quick_recipe
+    from common.data.tables import write_json
+
+    path, generated = _data_or_sample(data)
+    recipe = quick_recipe() if quick else replace(Recipe(), epochs=epochs)
+    table = compare_networks(load_training_set(path), runs, recipe, fold)
+    write_json(table, out)
+    text = f"{out}: {describe_data(path, generated)}; " + "; ".join(f"{k}: {headline(m)}" for k, m in table.items())
+    print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from challenges.vinted.augmentation import Augmentation, augment
 from challenges.vinted.calibration import Calibration, apply_calibration, calibrate
 from challenges.vinted.dataset import TAGS, Labels
 from challenges.vinted.evaluate import score
@@ -37,7 +38,6 @@ from common.metrics.calibration import expected_calibration_error
 from common.metrics.classification import top_k_accuracy
 from common.metrics.multilabel import tag_scores
 from common.models.backbones import PACKAGED_BACKBONE
-from common.training.augmentation import Augmentation, augment
 from common.training.loop import FitConfig, MixtureSampler, fit, flush_denormals, is_main_process
 
 # How long a dress is for its width tells a casual dress from a mini: crops of garments stay mild and keep

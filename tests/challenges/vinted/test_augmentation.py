@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.training.augmentation import Augmentation, augment
+from challenges.vinted.augmentation import Augmentation, augment
 
 NEUTRAL = Augmentation(
     min_area=1, aspect=1, degrees=0, mirror=0, brightness=0, contrast=0, saturation=0, tint=0, erase=0, soften=0
