@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from common.data.tables import DISK_FULL, json_text
@@ -82,7 +83,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     options_end = arguments.index("--") if "--" in arguments else len(arguments)
     debug = "--debug" in arguments[:options_end]
     arguments = [a for i, a in enumerate(arguments) if a != "--debug" or i >= options_end]
-    _prepare_process()
+    stopped = _prepare_process()
     try:
         app(args=arguments)
     except UserError as error:
@@ -91,6 +92,8 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the last line of defence
+        if stopped:  # in the middle of an import, libraries make an error of their own of it
+            sys.exit(128 + stopped[0])
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             where = f" for {error.filename}" if error.filename else ""
             remedy = "free some, or choose another place (TMPDIR for what is unpacked)"
@@ -102,13 +105,28 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     sys.exit(0)
 
 
-def _prepare_process() -> None:
-    """End on SIGTERM as on Ctrl-C, so that temporary files go; print names that the terminal's encoding lacks."""
+def _prepare_process() -> list[int]:
+    """End on SIGTERM as on Ctrl-C, so that temporary files go; print names that the terminal's encoding lacks.
+
+    Returns:
+        A list that gets the number of each of the two signals that comes.
+    """
+    came: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        sys.exit(128 + number)
+
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        signal.signal(signal.SIGTERM, stop)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background jobs ignore it
+            signal.signal(signal.SIGINT, stop)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    return came
 
 
 def _one_line(error: Exception) -> str:

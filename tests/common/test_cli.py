@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -83,6 +84,25 @@ def test_debug_anywhere_shows_the_traceback(
 )
 def test_exit_codes(argv: list[str], code: int) -> None:
     assert run(*argv) == code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_a_library_turns_into_another_error_is_no_bug(number: signal.Signals) -> None:
+    """As NumPy does, when it is interrupted in the middle of its import."""
+    script = f"""
+import os, typer
+from common import cli
+app = cli.create_app("demo", "A demonstration.")
+@app.command()
+def work():
+    try:
+        os.kill(os.getpid(), {int(number)})
+    except BaseException:
+        raise ImportError("half of it is there") from None
+cli.run(app, ["work"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
 
 
 def test_summary_as_json(capsys: pytest.CaptureFixture[str]) -> None:
