@@ -317,3 +317,10 @@ def test_vinted_service_speed(card: str):
     assert memory["requests"] >= 20_000
     assert memory["peak_mb"] < 700
     assert set(result["overload"]["statuses"]) <= {"200", "503"}
+    rate = result["rates"]["ours"]["32"]["per_second"]  # of two cores, at 4 cents a core-hour
+    hours, catalogue = 1e6 / rate / 3600, 2 * 2e9 / rate / 3600
+    assert f"Reckoned from the service's {rate:g} photos a second" in card
+    assert f"| {rate * 86_400 / 1e6:.1f} million photos a day |" in card
+    assert f"| {hours:.1f} hours of it, {hours * 2 * 0.04:.2f} dollars |" in card
+    dollars, cores = catalogue * 0.04, catalogue / 24
+    assert f"| {catalogue:,.0f} core-hours, {dollars:.0f} dollars; a day on {cores:.0f} cores |" in card
