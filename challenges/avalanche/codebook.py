@@ -7,6 +7,7 @@ the log of changes is the audit trail; and the inverse of a change undoes it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -124,7 +125,8 @@ def check(book: Codebook, changes: Changes) -> None:
     """Refuse changes that do not follow from this codebook.
 
     Raises:
-        Conflict: a value before is not the present one, or a theme that is referred to is gone.
+        Conflict: a value before is not the present one, a theme that is referred to is gone, or a theme would lie below
+            itself or bear another one's name.
     """
     themes = set(book.themes)
     for key, (before, after) in changes.items():
@@ -142,6 +144,23 @@ def check(book: Codebook, changes: Changes) -> None:
         in_use = any(f"code:{row}:{who}" not in changes for row, who, _ in having(book, gone))
         if in_use or any(t.parent in gone and f"theme:{child}" not in changes for child, t in book.themes.items()):
             raise Conflict("a theme that this takes away is in use meanwhile: merge or delete it instead")
+    changed = [int(key[6:]) for key, (_, after) in changes.items() if key.startswith("theme:") and after is not None]
+    if changed:
+        _check_tree(fold(book, [(book.version + 1, changes)]), changed)
+
+
+def _check_tree(book: Codebook, changed: Sequence[int]) -> None:
+    names = Counter(theme.name.casefold() for theme in book.themes.values())
+    for theme in changed:
+        name, above = book.themes[theme].name, book.themes[theme].parent
+        if names[name.casefold()] > 1:
+            raise Conflict(f"another theme is called {name!r} meanwhile: rename one of them, then repeat this")
+        seen: set[int] = set()
+        while above is not None and above not in seen:
+            seen.add(above)
+            above = book.themes[above].parent
+        if theme in seen:
+            raise Conflict(f"{name!r} would lie below itself: themes were moved meanwhile")
 
 
 def inverse(changes: Mapping[str, Sequence[Value]]) -> Changes:

@@ -61,6 +61,13 @@ RESULT: Final = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 
+# SQLite gives the id of what was deleted last to what is inserted next, and caches know things by their id.
+LAST_ID: Final = sa.Table(
+    "last_id", METADATA,
+    sa.Column("of", sa.String(20), primary_key=True),  # a table's name
+    sa.Column("id", sa.Integer, nullable=False),  # the last one that was given
+)  # fmt: skip
+
 
 def database_url() -> str:
     """`DATABASE_URL`, else the SQLite file under data/."""
@@ -121,6 +128,12 @@ def migrate(engine: sa.Engine, to: str = "head") -> None:
 def writing(engine: sa.Engine) -> Any:
     """A transaction that writes: on SQLite it takes the write lock at its start, so that what it reads stays true."""
     return engine.execution_options(avalanche_writes=True).begin()
+
+
+def new_id(connection: sa.Connection, table: sa.Table) -> int:
+    """An id for a row of PROJECT or QUESTION, which no row has had before; within a transaction that writes."""
+    given = sa.update(LAST_ID).where(LAST_ID.c.of == table.name).values(id=LAST_ID.c.id + 1).returning(LAST_ID.c.id)
+    return int(connection.execute(given).scalar_one())
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -84,7 +84,7 @@ def load(path: Path, columns: Mapping[str, str] | None = None) -> Survey:
     rows = _clean_rows(table, found, flaws)
     others = [i for i in range(len(table.columns)) if i not in found.values()]
     segments = pd.DataFrame(
-        {name: [row[i].strip() for row in table.rows] for name, i in _distinct_names(table, others).items()},
+        {name: [clean_answer(row[i])[0] for row in table.rows] for name, i in _distinct_names(table, others).items()},
         index=rows.index,
     )
     questions = tuple(

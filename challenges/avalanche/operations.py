@@ -121,23 +121,23 @@ def split_theme(theme: int, parts: Mapping[str, Collection[int]]) -> Operation:
     return operation
 
 
-def code_answer(who: str, row: int, themes: Collection[int], seen: int = 0) -> Operation:
+def code_answer(who: str, row: int, themes: Collection[int], seen: Decision | None = None) -> Operation:
     """One person's themes of one answer, in place of what they said of it before.
 
     Args:
         who: the person.
         row: the answer.
         themes: none: no theme fits.
-        seen: version of their own decision when they looked; 0: there was none.
+        seen: their own decision when they looked; None: there was none.
 
     Raises (the operation):
-        Conflict: they decided otherwise meanwhile, in another window.
+        Conflict: they decided otherwise meanwhile, in another window, or somebody changed themes that they gave.
     """
 
     def operation(book: Codebook) -> Changes:
         own = book.decisions.get(row, {}).get(who)
-        if (own.version if own else 0) != seen:
-            raise Conflict("you coded this answer in another window meanwhile: look at it again, then repeat this")
+        if own != seen:
+            raise Conflict("what you said of this answer was changed meanwhile: look at it again, then repeat this")
         return {
             f"code:{row}:{who}": (decision_value(own), decision_value(Decision(frozenset(themes), book.version + 1)))
         }
@@ -146,16 +146,19 @@ def code_answer(who: str, row: int, themes: Collection[int], seen: int = 0) -> O
 
 
 def code_many(who: str, rows: Iterable[int], add: Collection[int] = (), remove: Collection[int] = ()) -> Operation:
-    """Add themes to many answers at once, or take them away, starting from what persons decided last of each."""
+    """Add themes to many answers at once, or take them away, starting from what persons decided last of each.
+
+    Where only the machine has decided, its themes are suggestions: they stay only where others of them are taken away.
+    """
 
     def operation(book: Codebook) -> Changes:
         changes: Changes = {}
         for row in rows:
             own = book.decisions.get(row, {}).get(who)
             last = book.present(row)
-            base = own.themes if own else last[1].themes if last and last[0] != MACHINE else frozenset()
+            base = last[1].themes if last and (last[0] != MACHINE or remove) else frozenset()
             themes = (base | set(add)) - set(remove)
-            if themes != base or own is None:
+            if own is None or own.themes != themes or last != (who, own):
                 changes[f"code:{row}:{who}"] = (decision_value(own), decision_value(Decision(themes, book.version + 1)))
         return changes
 

@@ -35,7 +35,8 @@ def wilson(counts: NDArray[np.int64], n: NDArray[np.int64]) -> NDArray[np.float6
     share = counts / of
     middle = (share + Z_95**2 / (2 * of)) / (1 + Z_95**2 / of)
     half = Z_95 * np.sqrt(share * (1 - share) / of + Z_95**2 / (4 * of**2)) / (1 + Z_95**2 / of)
-    return np.where((n > 0)[..., None], np.stack([share, middle - half, middle + half], axis=-1), np.nan)
+    bounds = np.clip([middle - half, middle + half], 0, 1)  # which roundings overstep
+    return np.where((n > 0)[..., None], np.stack([share, *bounds], axis=-1), np.nan)
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,7 +71,7 @@ def as_segments(values: pd.Series[str]) -> pd.Series[Any]:
     text = values.fillna("").astype(str).str.strip()
     given = text[text != ""]
     numbers = pd.to_numeric(given, errors="coerce")
-    if len(given) and numbers.notna().all():
+    if len(given) and np.isfinite(numbers).all():
         if numbers.nunique() > MAX_SEGMENTS:
             quarters = pd.qcut(numbers, 4, duplicates="drop", precision=3)
             names = [_range(numbers[quarters == part]) for part in quarters.cat.categories]
@@ -83,7 +84,7 @@ def as_segments(values: pd.Series[str]) -> pd.Series[Any]:
         if len(ordered) > MAX_SEGMENTS:
             ordered = ordered[: MAX_SEGMENTS - 1]
             named = given.where(given.isin(ordered), OTHER)
-            ordered = [*ordered, OTHER]
+            ordered = [*dict.fromkeys([*ordered, OTHER])]  # which may be a name as well
         else:
             named = given
     result = named.reindex(text.index, fill_value=NOT_GIVEN)
@@ -187,4 +188,4 @@ def co_occurrence(codes: NDArray[np.bool_], names: Sequence[str]) -> pd.DataFram
 
 
 def _range(numbers: pd.Series[float]) -> str:
-    return f"{numbers.min():g} to {numbers.max():g}"
+    return f"{numbers.min():.12g} to {numbers.max():.12g}"  # enough digits for dates and ids

@@ -13,7 +13,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from challenges.avalanche.codebook import IMPORTED, MACHINE, Changes, Codebook, check, fold, inverse
-from challenges.avalanche.database import ANSWER, EVENT, PROJECT, QUESTION, RESULT, connect, writing
+from challenges.avalanche.database import ANSWER, EVENT, PROJECT, QUESTION, RESULT, connect, new_id, writing
 from challenges.avalanche.dataset import Question, Survey
 from challenges.avalanche.operations import Operation, adopt
 from common.errors import UserError
@@ -87,19 +87,21 @@ class Store:
             raise UserError(f"a project needs a name of 1 to {MAX_NAME} characters: type one")
         try:
             with writing(self.engine) as connection:
-                values = {"name": name, "created_at": datetime.now(UTC), "report": survey.report}
-                project = connection.execute(sa.insert(PROJECT).values(values)).inserted_primary_key[0]
+                project = new_id(connection, PROJECT)
+                values = {"id": project, "name": name, "created_at": datetime.now(UTC), "report": survey.report}
+                connection.execute(sa.insert(PROJECT).values(values))
                 for position, question in enumerate(survey.questions):
-                    self._add_question(connection, int(project), position, question, survey.name, who)
+                    self._add_question(connection, project, position, question, survey.name, who)
         except sa.exc.IntegrityError as error:
             raise UserError(f"there is a project {name!r} already: choose another name") from error
-        return int(project)
+        return project
 
     def _add_question(
         self, connection: sa.Connection, project: int, position: int, question: Question, source: str, who: str
     ) -> None:
-        values: dict[str, Any] = {"project_id": project, "position": position, "text": question.text}
-        key = int(connection.execute(sa.insert(QUESTION).values(values)).inserted_primary_key[0])  # type: ignore[index]
+        key = new_id(connection, QUESTION)
+        values = {"id": key, "project_id": project, "position": position, "text": question.text}
+        connection.execute(sa.insert(QUESTION).values(values))
         columns = question.answers[["respondent_id", "response", "reason"]].itertuples(index=False)
         segments = question.segments.to_dict("records") if len(question.segments.columns) else None
         rows = [

@@ -152,7 +152,10 @@ def _unwrap(path: Path) -> Path:
         for name in store.names:
             target = Path(folder.name) / name  # `open_store` refused every name that leaves the folder
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(store.read(name))
+            try:
+                target.write_bytes(store.read(name))
+            except MemberError as error:
+                raise UserError(f"{path}: {error}; download or copy it again") from error
     here = Path(folder.name)
     while len(inside := [p for p in here.iterdir() if not p.name.startswith(("__", "."))]) == 1 and inside[0].is_dir():
         here = inside[0]

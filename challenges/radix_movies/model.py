@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from challenges.radix_movies.features import N_POSTER_MIDDLE, Features
 from challenges.radix_movies.lexicon import Lexicon, fit_lexicon
+from common.errors import UserError
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -280,6 +281,9 @@ def fit_model(
         labels: (M, G).
         groups: (M,) films of one group are related, and none vouches for another when stacks are fitted.
         recipe: what was chosen.
+
+    Raises:
+        UserError: no film has a text, a poster, or both.
     """
     space = fit_space(features)
     placed = space.place(features)
@@ -293,6 +297,9 @@ def fit_model(
     stacks = {}
     for name, asked in MODALITIES.items():
         rows = np.flatnonzero(np.logical_and.reduce([known[machine] for machine in asked]))
+        if not len(rows):
+            wanted = name.replace("+", " and a ")
+            raise UserError(f"no film to learn from has a {wanted}: training needs some that have both")
         held_out = np.hstack([machines[machine].held_out[rows] for machine in asked])
         stacks[name] = fit_stack(held_out, labels[rows], recipe.stack_l2)
     return GenreModel(recipe, space, placed, machines, stacks)

@@ -64,7 +64,8 @@ def prepare(dataset: Dataset, runs: Path, seed: int = 0) -> TrainingSet:
     paths = [dataset.table, *([Path(dataset.posters.store.path)] if dataset.posters.store else [])]
     data = fingerprint(paths)
     folder = runs / data[:16]
-    network, cache = folder / "poster.onnx", folder / f"features-{text_encoder()['sha256'][:16]}.npz"
+    network = folder / f"poster-{seed}.onnx"
+    cache = folder / f"features-{seed}-{text_encoder()['sha256'][:16]}.npz"
     if not network.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         network.write_bytes(export_poster_network(_typical_posters(dataset, seed)))

@@ -162,6 +162,7 @@ def train(
     from challenges.vinted.train import Recipe, quick_recipe, train_part
     from challenges.vinted.train import train as train_model
     from challenges.vinted.training_set import load_training_set
+    from common.data.tables import write_json
     from common.training.loop import is_main_process
 
     path, generated = _data_or_sample(data)
@@ -175,9 +176,12 @@ def train(
     metrics = train_model(photos, out, runs, recipe)
     text = f"{out}: trained on {describe_data(path, generated)}; held out: {headline(metrics['market'])}"
     if is_main_process():
-        print_summary(
-            {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["market"]}, text, as_json
-        )
+        left_out = runs / "left_out.json"
+        write_json(photos.left_out, left_out)
+        if photos.left_out:
+            text += f"; {len(photos.left_out)} photos were left out, see {left_out}"
+        summary = {"out": out, "data": path, "generated_sample": generated, "n_left_out": len(photos.left_out)}
+        print_summary(summary | {"metrics": metrics["market"]}, text, as_json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.data.archives import ArchiveLimits, FileStore, index_by_stem, open_store
+from common.data.archives import ArchiveLimits, FileStore, MemberError, index_by_stem, open_store
 from common.data.remote import absolute, kind, list_folders, open_address, open_file
 from common.data.tables import check_table, load_parquet, read_parquet, replace_atomically
 from common.errors import UserError
@@ -168,7 +168,10 @@ def _unwrap(path: Path) -> Path:
         for name in store.names:
             target = Path(folder.name) / name  # `open_store` refused every name that leaves the folder
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(store.read(name))
+            try:
+                target.write_bytes(store.read(name))
+            except MemberError as error:
+                raise UserError(f"{path}: {error}; download or copy it again") from error
     return Path(folder.name)
 
 

@@ -172,6 +172,10 @@ def _identity(data: TrainingSet, rows: NDArray[np.bool_], recipe: Recipe, stage:
     del settings["n_int8_folds"]  # decides what is measured, not what is trained
     digest = hashlib.sha256(json.dumps([settings, weights, data.fingerprint]).encode())
     digest.update(np.packbits(rows).tobytes())
+    labels = data.labels
+    for row in np.flatnonzero(rows):
+        for known in (data.images[row], labels.categories[row], labels.tags[row], labels.colors[row]):
+            digest.update(np.ascontiguousarray(known).tobytes())
     return digest.hexdigest()
 
 

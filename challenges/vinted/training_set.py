@@ -30,7 +30,7 @@ class TrainingSet:
     sources: NDArray[np.int64]  # (N,) MARKET, PATTERNS or RENDERS
     groups: NDArray[np.int64]  # (N,) rows of one group never stand on both sides of a split
     folds: NDArray[np.int64]  # (N,) cross-validation fold; -1 for renders, which are never evaluated on
-    unreadable: dict[str, str] = field(default_factory=dict)  # uuid -> reason
+    left_out: dict[str, str] = field(default_factory=dict)  # uuid -> reason
     fingerprint: str = ""  # of data.parquet
 
     @property
@@ -51,7 +51,8 @@ def load_training_set(
     """Read all sources into memory and split them into folds.
 
     Groups join the same contributor, the same photo re-saved (perceptual hash) and the same uuid. Photos that
-    cannot be read are left out and named in `unreadable`.
+    cannot be read are left out and named in `left_out`, and so is a worn dress whose group holds a garment: folds are
+    dealt to each source by itself, so its photo could stand on both sides.
     """
     dataset = load(data, part="labelled")
     assert dataset.labelled is not None
@@ -69,10 +70,15 @@ def load_training_set(
     hashes = np.concatenate([p.hashes for p in parts])
     people = np.concatenate([contributors(f["uuid"]) for f in frames])
     groups = join_groups(people, near_duplicate_groups(hashes, NEAR_DUPLICATE_BITS))
-    folds = _folds(labels, source, groups, n_folds, seed)
     groups = np.concatenate([groups, groups.max(initial=-1) + 1 + np.arange(n_renders)])
-    unreadable = {uuid: reason for p in parts for uuid, reason in p.unreadable.items()}
-    return TrainingSet(images, labels, source, groups, folds, unreadable, fingerprint([dataset.tables["labelled"]]))
+    left_out = {uuid: reason for p in parts for uuid, reason in p.unreadable.items()}
+    twice = (source == PATTERNS) & np.isin(groups, groups[source == MARKET])
+    if twice.any():
+        uuids = np.concatenate([*(f["uuid"].to_numpy(object) for f in frames), np.full(n_renders, "")])
+        left_out |= dict.fromkeys(uuids[twice].tolist(), "the same photo, or person, is among the garments")
+        images, labels, source, groups = images[~twice], take(labels, ~twice), source[~twice], groups[~twice]
+    folds = _folds(labels, source, groups, n_folds, seed)
+    return TrainingSet(images, labels, source, groups, folds, left_out, fingerprint([dataset.tables["labelled"]]))
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,7 @@ class _State:
             return
         meta = _read_metadata(path)
         if meta["config"] != asdict(self.config):
-            raise UserError(f"{path}: was begun with other settings; remove it, or train with the same settings")
+            raise UserError(f"{path}: was begun with other settings or data; remove it, or train with the same")
         tensors = load_file(path)
 
         def part(prefix: str) -> dict[str, Tensor]:

@@ -82,7 +82,7 @@ def _resolve(here: Context, coders: list[str]) -> None:
     for who in coders:
         decided = here.book.decisions[row].get(who)
         if decided is not None and who != here.who:
-            operation = code_answer(here.who, row, decided.themes, own.version if own else 0)
+            operation = code_answer(here.who, row, decided.themes, own)
             st.button(
                 f"Decide: {plain(_themes(here, row, who))}", on_click=act, key=here.key(f"decide-{row}-{who}"),
                 args=(here, f"decided answer {row + 1} as {_themes(here, row, who)}", operation),

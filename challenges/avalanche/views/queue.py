@@ -99,13 +99,12 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
             chosen -= set(others)
             chosen |= set(more)
         own = here.book.decisions.get(row, {}).get(here.who)
-        seen = own.version if own else 0
         names = ", ".join(here.book.themes[t].name for t in ranked if t in chosen)
         st.button(
             "Save and next", type="primary", shortcut="s", on_click=act, disabled=not chosen, width="stretch",
-            args=(here, f"coded answer {row + 1} as {names}", code_answer(here.who, row, set(chosen), seen)),
+            args=(here, f"coded answer {row + 1} as {names}", code_answer(here.who, row, set(chosen), own)),
         )  # fmt: skip
-        nothing = code_answer(here.who, row, [], seen)
+        nothing = code_answer(here.who, row, [], own)
         st.button(
             "No theme fits", shortcut="0", on_click=act, args=(here, f"no theme fits answer {row + 1}", nothing),
             width="stretch",

@@ -118,10 +118,33 @@ def test_two_analysts_never_overwrite_each_other_and_the_last_counts(book: Codeb
     book = do(book, code_answer("Ana", 5, [1]), code_answer("Ben", 5, [3]))
     assert {who: set(d.themes) for who, d in book.decisions[5].items()} == {"Ana": {1}, "Ben": {3}}
     assert themes_of(book, 5) == {"Content"}
-    with pytest.raises(Conflict, match="another window"):
-        do(book, code_answer("Ana", 5, [2], seen=0))
-    mine = book.decisions[5]["Ana"].version
+    with pytest.raises(Conflict, match="meanwhile"):
+        do(book, code_answer("Ana", 5, [2], seen=None))
+    mine = book.decisions[5]["Ana"]
     assert themes_of(do(book, code_answer("Ana", 5, [2], seen=mine)), 5) == {"Rise"}
+
+
+def test_who_codes_what_was_split_meanwhile_is_told(book: Codebook) -> None:
+    book = do(book, code_answer("Ana", 5, [3]), code_answer("Ana", 2, [3]))
+    seen = book.decisions[5]["Ana"]
+    book = do(book, split_theme(3, {"Films": [5]}))
+    with pytest.raises(Conflict, match="meanwhile"):
+        do(book, code_answer("Ana", 5, [1, 3], seen))
+
+
+def test_a_step_that_is_undone_leaves_no_circle_and_no_name_twice(book: Codebook) -> None:
+    """Undoing is a change like any other, however long ago the step was."""
+    below = edit_theme(1, book.themes[1], "Price", "", parent=3)(book)
+    book = fold(book, [(book.version + 1, below)])
+    to_the_top = edit_theme(1, book.themes[1], "Price", "", parent=None)(book)
+    book = fold(book, [(book.version + 1, to_the_top)])
+    book = do(book, edit_theme(3, book.themes[3], "Content", "", parent=1))
+    with pytest.raises(Conflict, match="below itself"):
+        check(book, inverse(to_the_top))
+    renamed = edit_theme(2, book.themes[2], "Increase", "", parent=None)(book)
+    book = do(fold(book, [(book.version + 1, renamed)]), add_theme("rise"))
+    with pytest.raises(Conflict, match="'Rise'"):
+        check(book, inverse(renamed))
 
 
 def test_a_merge_does_not_change_whose_word_is_last(book: Codebook) -> None:
@@ -146,6 +169,17 @@ def test_bulk_coding_starts_from_what_persons_said(book: Codebook) -> None:
     book = do(book, adopt([("Guess", "", None)], {5: [0]}, MACHINE))
     book = do(book, code_many("Ana", [2, 5], add=[1]), code_many("Ana", [2, 3], remove=[3]))
     assert [themes_of(book, row) for row in (2, 3, 5)] == [{"Price"}, {"Price"}, {"Price"}]
+
+
+def test_bulk_coding_changes_what_is_shown_whoever_said_it(book: Codebook) -> None:
+    """The page shows the last person's themes, or the machine's; those are what is added to and taken away from."""
+    book = do(book, code_answer("Ana", 5, [1]), code_answer("Ben", 5, [3]))
+    assert themes_of(do(book, code_many("Ana", [5], add=[2])), 5) == {"Content", "Rise"}
+    assert themes_of(do(book, code_many("Ana", [5], remove=[3])), 5) == set()
+    assert themes_of(do(book, code_many("Ana", [5], add=[1], remove=[3])), 5) == {"Price"}
+    assert code_many("Ben", [5], add=[3])(book) == {}
+    book = do(book, adopt([("Price", "", None), ("Guess", "", None)], {6: [0, 1]}, MACHINE))
+    assert themes_of(do(book, code_many("Ana", [6], remove=[1])), 6) == {"Guess"}
 
 
 def test_codes_as_a_matrix(book: Codebook) -> None:
@@ -181,7 +215,7 @@ def operations(draw: st.DrawFn) -> Callable[[Codebook], Operation]:
             "merge": merge_themes([a, b], c),
             "delete": delete_theme(a),
             "split": split_theme(a, {name: rows}),
-            "code": code_answer(who, rows[0], {a, b} if book.themes else [], decided.version if decided else 0),
+            "code": code_answer(who, rows[0], {a, b} if book.themes else [], decided),
             "many": code_many(who, rows, add=[a], remove=[b]),
             "confirm": confirm(who, rows),
             "adopt": adopt([(name, "", None), (name + "x", "", 0)], {row: [0, 1] for row in rows}, who),

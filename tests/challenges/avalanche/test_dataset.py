@@ -81,7 +81,7 @@ def test_windows_encoding_and_text_decoded_with_it_by_mistake(tmp_path: Path):
 
 def test_excel_with_other_names_and_segments(tmp_path: Path):
     book = openpyxl.Workbook()
-    for row in [("ID", "Verbatim", "Plan", ""), (7.0, "too slow", "free", "x"), (8, "too dear", None, "y")]:
+    for row in [("ID", "Verbatim", "Plan", ""), (7.0, "too slow", "free\ttoday", "x"), (8, "too dear", None, "y")]:
         book.active.append(row)
     book.active["E1"] = "Code"
     book.active["E2"] = "Speed"
@@ -91,7 +91,7 @@ def test_excel_with_other_names_and_segments(tmp_path: Path):
     assert question.text == "Verbatim"
     assert question.answers["respondent_id"].tolist() == ["7", "8"]
     assert question.answers["themes"].tolist() == [("Speed",), ()]
-    assert question.segments.to_dict("list") == {"Plan": ["free", ""], "column 4": ["x", "y"]}
+    assert question.segments.to_dict("list") == {"Plan": ["free today", ""], "column 4": ["x", "y"]}
 
 
 def test_columns_are_named_where_they_are_not_found(tmp_path: Path):

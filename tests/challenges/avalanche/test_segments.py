@@ -27,6 +27,8 @@ def test_intervals_are_wilsons(n: int, part: float) -> None:
     expected = binomtest(count, n).proportion_ci(method="wilson")
     np.testing.assert_allclose(found, [count / n, expected.low, expected.high], atol=1e-9)
     assert found[1] - 1e-12 <= found[0] <= found[2] + 1e-12
+    assert found.min() >= 0
+    assert found.max() <= 1
 
 
 def test_the_correction_is_holms() -> None:
@@ -50,6 +52,13 @@ def test_numbers_become_quarters_and_rare_names_become_others() -> None:
     assert len(towns.cat.categories) == 8
     assert towns.cat.categories[0] == "x"
     assert towns.cat.categories[-1] == OTHER
+    days = as_segments(pd.Series([str(20_240_100 + day) for day in range(1, 29)]))
+    assert days.cat.categories[0] == "20240101 to 20240107"
+    rates = as_segments(pd.Series([str(k / 10) for k in range(1, 13)]))
+    assert rates.cat.categories[0] == "0.1 to 0.3"
+    endless = as_segments(pd.Series(["inf", *map(str, range(20))]))
+    assert endless.cat.categories[-1] == OTHER
+    assert as_segments(pd.Series([*[OTHER] * 3, *(f"town {i}" for i in range(20))])).value_counts()[OTHER] > 3
     assert as_segments(pd.Series(["", " "])).unique().tolist() == [NOT_GIVEN]
     assert as_segments(pd.Series([], dtype=str)).empty
 

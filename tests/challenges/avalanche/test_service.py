@@ -62,6 +62,12 @@ def test_a_zip_of_the_file_is_the_file(client: TestClient, monkeypatch: pytest.M
     assert seen[0].answers["response"].tolist() == ["The maps are good"]
 
 
+def test_a_theme_that_everybody_names_has_a_share_of_one(client: TestClient):
+    said = result(client, b"answer\n" + b"It is much too expensive for me\n" * 20)
+    (theme,) = said["answer"]["questions"][0]["themes"]
+    assert theme["share"] == theme["high"] == 1
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -194,6 +194,19 @@ def test_results_are_kept_under_what_they_follow_from(store: Store) -> None:
         store.apply(question, "Ana", "merged", merge_themes([1], 2))
 
 
+def test_a_new_project_is_not_taken_for_a_deleted_one(store: Store) -> None:
+    """What is remembered of a question is remembered under its id, in this process and in others."""
+    old = store.add_project(a_survey(), "old", "Ana")
+    questions = [number for number, _ in store.projects()[0].questions]
+    store.apply(questions[0], "Ana", "added", add_theme("Weather"))
+    store.delete_project(old)
+    new = store.add_project(a_survey(), "new", "Ana")
+    assert new != old
+    again = [number for number, _ in store.projects()[0].questions]
+    assert not {*again} & {*questions}
+    assert store.codebook(again[0]).find("Weather") is None
+
+
 def test_an_old_database_is_brought_up_to_date_and_the_tables_are_those_the_code_knows(url: str) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -201,6 +214,7 @@ def test_an_old_database_is_brought_up_to_date_and_the_tables_are_those_the_code
     engine = connect(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE result")
+        connection.exec_driver_sql("DROP TABLE last_id")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         connection.exec_driver_sql(
             "INSERT INTO project (id, name, created_at, report) VALUES (1, 'old', '2026-01-01 00:00:00', '{}')"
@@ -209,7 +223,9 @@ def test_an_old_database_is_brought_up_to_date_and_the_tables_are_those_the_code
     engine = connect(url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
-    assert [project.name for project in Store(engine).projects()] == ["old"]
+    store = Store(engine)
+    store.add_project(a_survey(), "new", "Ana")
+    assert [project.name for project in store.projects()] == ["new", "old"]
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(UserError, match="newer version"):

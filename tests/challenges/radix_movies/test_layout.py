@@ -1,6 +1,7 @@
 """Tables of films in every layout that people save."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,16 @@ def test_every_separator_and_name_of_a_column_is_understood(separator: str, tmp_
     film = dataset.films[1]
     assert (film.title, film.year, film.synopsis) == ('A "film" 1', 1999, f"{PLOT} 1")
     assert film.genres == {"Science Fiction", "Drama"}
+
+
+def test_a_damaged_archive_is_the_users_to_mend(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("films.csv", f"movie_id,plot,genres\n7,{PLOT},Drama\n")
+    content = bytearray((tmp_path / "all.zip").read_bytes())
+    content[60] ^= 0xFF
+    (tmp_path / "all.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"all\.zip: films\.csv: .*download or copy it again"):
+        load(tmp_path / "all.zip")
 
 
 def test_parquet_and_indicator_columns(tmp_path: Path):

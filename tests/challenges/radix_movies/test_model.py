@@ -1,18 +1,24 @@
 """The kernel machines against scikit-learn and against leaving groups out in earnest."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression
 
+from challenges.radix_movies.dataset import related_films
 from challenges.radix_movies.features import Features
 from challenges.radix_movies.model import (
     View,
     drop,
     fit_logistic,
     fit_machine,
+    fit_model,
     fit_stack,
     radial,
 )
+from common.errors import UserError
 
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(40, 6)).astype(np.float32)
@@ -77,3 +83,11 @@ def test_modality_dropout_never_takes_both():
     assert 0.15 < (~lost.has_text).mean() < 0.35
     assert not lost.text[~lost.has_text].any()
     assert [text == "" for text in lost.texts] == (~lost.has_text).tolist()
+
+
+def test_films_that_all_lack_one_thing_cannot_teach_a_model(sample, seen):
+    features, pictures = seen
+    groups = related_films(sample.films, pictures.hashes)
+    nobody = np.zeros(len(features), dtype=bool)
+    with pytest.raises(UserError, match="has a poster"):
+        fit_model(replace(features, has_poster=nobody), sample.labels, groups)

@@ -49,6 +49,17 @@ def test_reads_an_archive_of_the_whole(layout: Path, tmp_path_factory):
     assert dataset.photos.read("a") == b"a"
 
 
+def test_a_damaged_archive_of_the_whole_is_the_users_to_mend(layout: Path, tmp_path_factory):
+    whole = tmp_path_factory.mktemp("whole") / "v3.zip"
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.write(layout / "data.parquet", "data.parquet")
+    content = bytearray(whole.read_bytes())
+    content[100] ^= 0xFF
+    whole.write_bytes(content)
+    with pytest.raises(UserError, match=r"v3\.zip: data\.parquet: .*download or copy it again"):
+        load(whole, part="labelled")
+
+
 def test_photos_may_lie_in_a_folder(layout: Path):
     with zipfile.ZipFile(layout / "data.zip") as archive:
         archive.extractall(layout)

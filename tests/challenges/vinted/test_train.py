@@ -1,14 +1,16 @@
 """The stages of training: what each may see, and that they resume."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from challenges.vinted.baselines import prior_by_fold, probe_by_fold, score_folds
-from challenges.vinted.dataset import CATEGORIES
+from challenges.vinted.dataset import CATEGORIES, TAGS, load
 from challenges.vinted.model import GarmentNet
 from challenges.vinted.sample import write_sample
 from challenges.vinted.train import (
@@ -23,7 +25,8 @@ from challenges.vinted.train import (
     quick_recipe,
     train_part,
 )
-from challenges.vinted.training_set import MARKET, RENDERS, TrainingSet, load_training_set
+from challenges.vinted.training_set import MARKET, PATTERNS, RENDERS, TrainingSet, load_training_set
+from common.data.images import encode_jpeg
 from common.errors import UserError
 
 FEW = {MARKET: 16, RENDERS: 16}
@@ -109,6 +112,35 @@ def test_baselines_know_nothing_of_their_own_fold(data, recipe):
 def test_logits_of_no_photos(pretrained, recipe):
     logits = predict_logits(pretrained, np.empty((0, 72, 54, 3), np.uint8), recipe.input_size)
     assert [tuple(x.shape) for x in logits] == [(0, 5), (0, 3), (0, 28)]
+
+
+def test_runs_begun_with_other_photos_or_labels_are_refused(data, recipe, tmp_path: Path):
+    train_part("pretraining", data, recipe, tmp_path)
+    render = int(np.flatnonzero(data.sources == RENDERS)[0])
+    images, tags = data.images.copy(), data.labels.tags.copy()
+    images[render, 0, 0, 0] ^= 1
+    tags[render] = 1 - tags[render]
+    for other in (replace(data, images=images), replace(data, labels=replace(data.labels, tags=tags))):
+        with pytest.raises(UserError, match="other settings or data"):
+            train_part("pretraining", other, recipe, tmp_path)
+
+
+def test_a_worn_dress_that_is_among_the_garments_is_left_out(tmp_path: Path):
+    garments = write_sample(tmp_path / "garments", n_labelled=12, n_test=1, seed=3)
+    photos = load(garments, part="labelled")
+    first = photos.labelled["uuid"].iloc[0]
+    (tmp_path / "worn").mkdir()
+    with zipfile.ZipFile(tmp_path / "worn" / "images.zip", "w") as archive:
+        archive.writestr("same.jpg", photos.photos.read(first))
+        for seed in range(3):
+            noise = np.random.default_rng(seed).integers(0, 256, (64, 48, 3), np.uint8)
+            archive.writestr(f"other{seed}.jpg", encode_jpeg(noise))
+    labels = pd.DataFrame({"uuid": ["same", "other0", "other1", "other2"], **dict.fromkeys(TAGS, 1)})
+    labels.to_parquet(tmp_path / "worn" / "labels.parquet")
+    found = load_training_set(garments, tmp_path / "worn", size=(96, 72), n_folds=2)
+    assert list(found.left_out) == ["same"]
+    assert (found.sources == PATTERNS).sum() == 3
+    assert len(found.images) == len(found.folds) == len(found.groups) == len(found.labels.tags) == 15
 
 
 def test_runs_begun_with_another_recipe_are_refused(data, recipe, tmp_path: Path):
