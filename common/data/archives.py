@@ -80,13 +80,13 @@ def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
     """
     path = Path(path)
     limits = limits or ArchiveLimits()
-    if path.is_dir():
-        return _FolderStore(path, limits)
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; give a folder or a zip archive")
-    if not path.is_file():
-        raise UserError(f"{path} is neither a folder nor a zip archive")
     try:
+        if path.is_dir():
+            return _FolderStore(path, limits)
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder; give a folder or a zip archive")
+        if not path.is_file():
+            raise UserError(f"{path} is neither a folder nor a zip archive")
         file = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
@@ -156,12 +156,19 @@ def _walk(folder: Path, root: Path, prefix: str) -> Iterator[str]:
         raise UserError(f"{folder}: cannot be listed ({error.strerror})") from error
     for entry in entries:
         name = prefix + entry.name
-        if entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root):
+        if entry.is_symlink() and not _leads_into(root, Path(entry.path)):
             raise UserError(f"{folder}: {entry.name!r} is a link that leads out of the folder; put the file there")
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), root, name + "/")
         elif entry.is_file() and not is_litter(name):  # a linked folder inside is met where it lies
             yield name
+
+
+def _leads_into(root: Path, link: Path) -> bool:
+    try:
+        return link.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # in a circle
+        return False
 
 
 class _Member(NamedTuple):

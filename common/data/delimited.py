@@ -142,10 +142,11 @@ def read_delimited(
 
     Returns:
         A column each, of float64 or dictionary-encoded strings, and the rows as they stand in the text
-        that have more or fewer cells than the table; they come last, cut or filled up with empty cells.
+        that have more or fewer cells than the table; they come last, in their order, cut or filled up with empty cells.
 
     Raises:
-        UserError: a cell has a line break in it: a quote that is not closed has swallowed the rows after it.
+        UserError: a cell has a line break in it: a quote that is not closed has swallowed the rows after it; or a
+            cell is too long.
         ValueError: the text cannot be read as a table (pyarrow's ArrowInvalid).
     """
     import pyarrow as pa
@@ -153,31 +154,48 @@ def read_delimited(
     words = pa.dictionary(pa.int32(), pa.string())
     ragged: list[str] = []
 
-    def read(number_type: pa.DataType) -> list[pa.ChunkedArray]:
+    def read(number_type: pa.DataType, *, in_order: bool = False) -> list[pa.ChunkedArray]:
         ragged.clear()
         types = {i: number_type if i in numbers else words for i in columns}
-        return _read_csv(text, types, header, decimal_point, ragged)
+        return _read_csv(text, types, header, decimal_point, ragged, in_order)
 
     try:
         found = read(pa.float64())
     except pa.ArrowInvalid:
         found = read(pa.string())
-    if header and ragged and next(csv.reader(ragged[:1], delimiter=text.separator)) == text.head[0]:
-        ragged.pop(0)
     if ragged:
-        rows = [(row + [""] * text.width)[: text.width] for row in csv.reader(ragged, delimiter=text.separator)]
-        found = [
-            pa.chunked_array([*c.cast(pa.string()).chunks, pa.array([row[i] for row in rows], pa.string())])
-            for i, c in zip(columns, read(pa.string()), strict=True)
-        ]
+        regular = read(pa.string(), in_order=True)  # threads meet ragged rows in an order of their own
+        rows = [_parse_row(text, line) for line in ragged]
+        if header and rows[0] == text.head[0]:
+            del rows[0], ragged[0]
+        if rows:
+            full = [(row + [""] * text.width)[: text.width] for row in rows]
+            found = [
+                pa.chunked_array([*c.cast(pa.string()).chunks, pa.array([row[i] for row in full], pa.string())])
+                for i, c in zip(columns, regular, strict=True)
+            ]
     _refuse_open_quote(text, columns, found, n_rows=int(header) + len(found[0]))
     return found, ragged
 
 
+def _parse_row(text: DelimitedText, line: str) -> list[str]:
+    if "\n" in line or "\r" in line:
+        raise UserError(f"{text.name}: a line break within {line[:60]!r}; close or remove its quote")
+    try:
+        return next(csv.reader([line], delimiter=text.separator))
+    except csv.Error as error:
+        raise UserError(f"{text.name}, {line[:60]!r}...: {error}; mend or remove that row") from error
+
+
 def _read_csv(
-    text: DelimitedText, types: Mapping[int, pyarrow.DataType], header: bool, decimal_point: str, ragged: list[str]
+    text: DelimitedText,
+    types: Mapping[int, pyarrow.DataType],
+    header: bool,
+    decimal_point: str,
+    ragged: list[str],
+    in_order: bool,
 ) -> list[pyarrow.ChunkedArray]:
-    """The columns of `types`; rows of another width are left out and added to `ragged`."""
+    """The columns of `types`; rows of another width are left out and added to `ragged`, if need be in order."""
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -192,6 +210,7 @@ def _read_csv(
             column_names=[str(i) for i in range(text.width)],
             skip_rows_after_names=int(header),
             block_size=max(1 << 22, 8 * longest),
+            use_threads=not in_order,
         ),
         arrow_csv.ParseOptions(delimiter=text.separator, invalid_row_handler=skip),
         arrow_csv.ConvertOptions(

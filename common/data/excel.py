@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import io
 import zipfile
+import zlib
 from typing import Any, Final
 
 from common.data.archives import ArchiveLimits, ZipStore
 from common.errors import UserError
 
 _LIMITS: Final = ArchiveLimits(max_members=10_000, max_member_bytes=1_000_000_000, max_total_bytes=2_000_000_000)
-MAX_CELLS: Final = 50_000_000
+MAX_CELLS: Final = 20_000_000
 """A small file may name a last row and column far out, between which every empty cell is made."""
 
 
@@ -39,7 +40,18 @@ def read_workbook(content: bytes, name: str) -> tuple[list[str], list[list[str]]
     except UserError:
         raise
     # openpyxl lets through whatever its parsers raise on a part that is missing or broken.
-    except (InvalidFileException, zipfile.BadZipFile, OSError, SyntaxError, KeyError, ValueError, TypeError) as error:
+    except (
+        InvalidFileException,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        SyntaxError,
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{name}: not a readable Excel workbook ({what}); save it again, or as CSV in UTF-8") from error
     if len(filled) != 1:

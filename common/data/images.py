@@ -260,6 +260,8 @@ def _png_header(data: bytes) -> ImageHeader:
     if data[12:16] != b"IHDR":
         raise ImageError("corrupt PNG")
     width, height, depth, colour = struct.unpack_from(">LLBB", data, 16)
+    if depth not in (1, 2, 4, 8, 16):
+        raise ImageError("corrupt PNG")
     grey = None
     position = len(_PNG_SIGNATURE)
     while (kind := data[position + 4 : position + 8]) not in (b"IDAT", b"IEND", b""):

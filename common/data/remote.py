@@ -80,7 +80,7 @@ def reading(address: str) -> Iterator[None]:
 
 
 def list_files(address: str) -> list[str]:
-    """Names of the files under a folder, relative to it and sorted, without hidden files and Mac litter.
+    """Names of the files under a folder, relative to it and sorted, without Mac litter.
 
     Raises:
         UserError: the folder cannot be listed.

@@ -35,8 +35,8 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         UserError: the folder cannot be written, the disk is full, or there is something else than a file.
     """
     path = Path(path)
+    temporary, _ = _claim(path)
     target = path.resolve()
-    temporary = _claim(path)
     try:
         yield temporary
         _flush_to_disk(temporary)
@@ -61,33 +61,36 @@ def check_output(path: Path, *inputs: Path) -> None:
     Raises:
         UserError: `path` cannot be written, or is an input.
     """
-    target, is_output = path.resolve(), path.with_suffix(".report.json").exists()
-    missing = [folder for folder in target.parents if not folder.exists()]
-    _claim(path).unlink()
-    for folder in missing:  # made for the trial
+    trial, made = _claim(path)
+    trial.unlink()
+    for folder in made:
         folder.rmdir()
     if not path.exists():
         return
+    target, is_output = path.resolve(), path.with_suffix(".report.json").exists()
     for given in inputs:
         if target == given.resolve() or (given.resolve() in target.parents and not is_output):
             raise UserError(f"{path} is among what is read; choose another place to write")
 
 
-def _claim(path: Path) -> Path:
-    """Make an empty temporary file beside what `path` leads to."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name a file to write")
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        raise UserError(f"{path} is a device or a pipe; name a file to write")
-    # The suffix stays last: writers choose the format, or a compression, by it.
-    temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(6)}.tmp{target.suffix}")
+def _claim(path: Path) -> tuple[Path, list[Path]]:
+    """Make an empty temporary file beside what `path` leads to; and say which folders that took, inner first."""
     try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name a file to write")
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            raise UserError(f"{path} is a device or a pipe; name a file to write")
+        made = [folder for folder in target.parents if not folder.exists()]
+        # The suffix stays last: writers choose the format, or a compression, by it.
+        temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(6)}.tmp{target.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    return temporary
+    except (RuntimeError, ValueError) as error:  # links in a circle, a name that no file can have
+        raise UserError(f"cannot write {path}: {error}; choose another place") from error
+    return temporary, made
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -156,7 +159,13 @@ def json_text(obj: object, indent: int | None = None) -> str:
     Raises:
         TypeError: a value of another kind.
     """
-    return json.dumps(_plain(obj), indent=indent, ensure_ascii=False, allow_nan=False)
+    plain = _plain(obj)
+    text = json.dumps(plain, indent=indent, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file's name in another encoding than UTF-8; only as escapes can it be written
+        return json.dumps(plain, indent=indent, allow_nan=False)
+    return text
 
 
 def _plain(value: Any) -> Any:
@@ -210,6 +219,7 @@ def load_parquet(path: Path) -> pd.DataFrame:
         UserError: the file is missing or not parquet.
     """
     import pandas as pd
+    from pyarrow import ArrowException
 
     if not path.exists():
         raise UserError(f"{path}: no such file; name a parquet file")
@@ -217,7 +227,7 @@ def load_parquet(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is not a file; name a parquet file")
     try:
         return pd.read_parquet(path).reset_index(drop=True)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+    except (OSError, ValueError, LookupError, TypeError, ArrowException) as error:
         raise UserError(f"{path}: not a readable parquet file ({str(error).split('. ')[0]})") from error
 
 

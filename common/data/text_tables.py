@@ -48,7 +48,7 @@ def read_text_table(path: Path, ignore: str = "") -> TextTable:
     path = Path(path)
     if path.is_dir():
         names = sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        return read_text_table(path / _only(path, names, ignore, or_zip=True))
+        return read_text_table(path / _only(path, names, ignore, or_zip=True), ignore)
     if not path.is_file():
         raise UserError(
             f"{path}: no such file; give a CSV, parquet or Excel file, a zip of one, or a folder that holds one"
@@ -58,7 +58,7 @@ def read_text_table(path: Path, ignore: str = "") -> TextTable:
             with open_store(path, _LIMITS) as store:
                 member = _only(path, store.names, ignore)
                 return _parse(path, f"{path}/{member}", store.read(member))
-        _only(path, [path.name], ignore="")
+        _only(path, [path.name])
         return _parse(path, str(path), path.read_bytes())
     except (OSError, MemberError) as error:
         raise UserError(f"{path}: cannot be read ({error}); copy or download it again") from error
@@ -95,7 +95,7 @@ def name_some(columns: Sequence[str]) -> str:
     return ", ".join(map(repr, columns[:8])) + (" ..." if len(columns) > 8 else "")
 
 
-def _only(path: Path, names: Sequence[str], ignore: str, or_zip: bool = False) -> str:
+def _only(path: Path, names: Sequence[str], ignore: str = "", or_zip: bool = False) -> str:
     names = [name for name in names if not ignore or ignore not in name.lower()]
     for kind in (SUFFIXES[:3], SUFFIXES[3:4], SUFFIXES[4:], (".zip",) if or_zip else ()):
         tables = [name for name in names if name.lower().endswith(kind)]
@@ -132,15 +132,19 @@ def _parquet(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
 
     try:
         table = pq.read_table(pa.BufferReader(content))
-    except pa.ArrowException as error:
-        raise UserError(f"{name}: not a readable parquet file ({str(error).splitlines()[0]})") from error
-    columns = [[_as_text(cell) for cell in column.to_pylist()] for column in table.columns]
+        columns = [[_as_text(cell) for cell in column.to_pylist()] for column in table.columns]
+    # Python's own are of texts that are not UTF-8, and of dates that it does not know.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{name}: not a readable parquet file ({what}); write it again") from error
     return table.column_names, [list(row) for row in zip(*columns, strict=True)]
 
 
 def _as_text(cell: object) -> str:
     if isinstance(cell, list):
-        return "|".join(map(str, cell))
+        return "|".join(map(_as_text, cell))
+    if isinstance(cell, bytes):  # what some writers make of texts
+        return cell.decode()
     return "" if cell is None else str(cell)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_HIDDEN = re.compile(r"(?:^|/)[._]")  # what writers of tables leave beside them, and half-written parts
 _RUN_KEY = b"run"  # in the schema of a shard's file: to which run it belongs
 _SETTINGS = {  # what the user sets in the environment goes before
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anyone
@@ -93,7 +95,7 @@ def cut_into_shards(address: str, rows_per_shard: int | None = None) -> list[Sha
 
     files = [address]
     if kind(address) == "directory":
-        names = [n for n in list_files(address) if n.endswith(".parquet") and not n.startswith(("_", "."))]
+        names = [n for n in list_files(address) if n.endswith(".parquet") and not _HIDDEN.search(n)]
         files = [f"{address}/{name}" for name in names]
     if not files:
         raise UserError(f"{address}: no parquet file in it")

@@ -119,10 +119,10 @@ def _number(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
 
 
-def _check(labels: NDArray[np.integer], others: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+def _check(labels: NDArray[np.integer], others: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     labels, others = np.asarray(labels), np.asarray(others)
     if labels.ndim != 1 or labels.shape != others.shape:
         raise ValueError(f"labels {labels.shape} and {others.shape} are not of the same rows")
     if len(labels) and min(labels.min(), others.min()) < 0:
         raise ValueError("labels must not be negative")
-    return labels, others
+    return labels.astype(np.int64), others.astype(np.int64)  # sums of smaller types would wrap

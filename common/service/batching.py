@@ -23,6 +23,8 @@ class _Waiting(Generic[Answer]):
     def set(self, outcome: Answer | Exception) -> None:
         if self.answer.done():  # cancelled: the request is over
             return
+        if isinstance(outcome, StopIteration):  # no future takes one
+            outcome = RuntimeError(repr(outcome))
         if isinstance(outcome, Exception):
             self.answer.set_exception(outcome)
         else:

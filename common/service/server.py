@@ -85,10 +85,9 @@ def listen(host: str, port: int) -> socket.socket:
         except BaseException:
             listening.close()
             raise
-    except OSError as error:
-        raise UserError(
-            f"cannot listen on {host} port {port}: {error.strerror}; give another --host or --port"
-        ) from error
+    except (OSError, UnicodeError) as error:  # a name with an empty or overlong part cannot be asked for
+        what = error.strerror if isinstance(error, OSError) else "no name of a host"
+        raise UserError(f"cannot listen on {host} port {port}: {what}; give another --host or --port") from error
     return listening
 
 

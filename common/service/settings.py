@@ -18,7 +18,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     token: SecretStr | None = Field(default=None, min_length=1)
-    """Bearer token that /v1 and /metrics ask for; none: open to everyone."""
+    """Bearer token that /metrics and all of /v1 but /v1/example ask for; none: open to everyone."""
     max_body_bytes: PositiveInt = 32 * 2**20
     """Of one request; more is refused with 413."""
     max_items: PositiveInt = 32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import csv
 import gzip
 import io
 import tempfile
@@ -11,16 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from common.data.archives import ArchiveLimits, ZipStore
 from common.errors import UserError
 from common.service.errors import ItemError
 
+if TYPE_CHECKING:
+    import pyarrow
+
 MAX_UNPACKED_BYTES: Final = 64 * 2**20
 MAX_COLUMNS: Final = 20_000
 MAX_CELLS: Final = 20_000_000
 _ZIP: Final = b"PK\x03\x04"
+_WORKBOOK: Final = "xl/workbook.xml"
+_SEPARATORS: Final = ",;\t|"
+_MARKS: Final = "\ufeff\xef\xbb\xbf"
+"""A byte order mark, as text and as Latin-1; like empty lines, readers skip it where it stands alone."""
 
 
 @contextmanager
@@ -56,31 +65,62 @@ def _unpacked(data: bytes) -> bytes:
         return table
     if not data.startswith(_ZIP):
         return data
-    limits = ArchiveLimits(10_000, max_member_bytes=MAX_UNPACKED_BYTES, max_total_bytes=MAX_UNPACKED_BYTES)
-    with ZipStore("the file", io.BytesIO(data), lambda size, at: data[at : at + size], limits) as store:
-        if "xl/workbook.xml" in store.names:
+    with _open_zip(data) as store:
+        if _WORKBOOK in store.names:
             return data
         if len(store.names) != 1:
             raise UserError(f"the archive holds {len(store.names)} files; send the table alone")
         return store.read(store.names[0])
 
 
+def _open_zip(data: bytes) -> ZipStore:
+    limits = ArchiveLimits(10_000, max_member_bytes=MAX_UNPACKED_BYTES, max_total_bytes=MAX_UNPACKED_BYTES)
+    return ZipStore("the file", io.BytesIO(data), lambda size, at: data[at : at + size], limits)
+
+
 def _suffix(table: bytes) -> str:
     """.csv for whatever is not known; what cannot be read as such is told by who reads it."""
     if table.startswith(_ZIP):
-        return ".xlsx"  # its reader counts the cells
+        _open_zip(table).close()  # it may have come out of gzip; its reader counts the cells
+        return ".xlsx"
     if table.startswith(b"PAR1"):
-        import pyarrow.parquet as pq
-
-        # A column of one value weighs nothing, and fills the memory; a cell may be a list of them.
-        about = pq.ParquetFile(io.BytesIO(table)).metadata
-        _check("holds", about.num_columns, MAX_COLUMNS, "columns")
-        groups = [about.row_group(i) for i in range(about.num_row_groups)]
-        n_values = sum(group.column(i).num_values for group in groups for i in range(about.num_columns))
-        _check("holds", n_values, MAX_CELLS, "cells")
+        _check_parquet(table)
         return ".parquet"
     _check_text(table)
     return ".csv"
+
+
+def _check_parquet(table: bytes) -> None:
+    """Refuse what is small on disk and fills the memory: repeated values, lists of them, one long text many times."""
+    import pyarrow.parquet as pq
+
+    about = pq.ParquetFile(io.BytesIO(table))
+    columns = [about.schema.column(i) for i in range(about.metadata.num_columns)]
+    _check("holds", len(columns), MAX_COLUMNS, "columns")
+    groups = [about.metadata.row_group(i) for i in range(about.num_row_groups)]
+    n_values = [sum(group.column(i).num_values for group in groups) for i in range(len(columns))]
+    _check("holds", sum(n_values), MAX_CELLS, "cells")
+    n_packed = sum(group.column(i).total_uncompressed_size for group in groups for i in range(len(columns)))
+    _check("unpacks to", n_packed, MAX_UNPACKED_BYTES, "bytes")
+    n_fixed = sum(n * column.length for n, column in zip(n_values, columns, strict=True) if column.length)
+    _check("unpacks to", n_fixed, MAX_UNPACKED_BYTES, "bytes")
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    # As dictionaries equal texts are held once.
+    held = pq.ParquetFile(io.BytesIO(table), read_dictionary=texts).read()
+    n_text = sum(_text_bytes(chunk) for column in held.columns for chunk in column.chunks)
+    _check("unpacks to", n_text, MAX_UNPACKED_BYTES, "bytes of text")
+
+
+def _text_bytes(array: pyarrow.Array) -> int:
+    """The bytes of all texts of a column read as dictionaries, in lists and records too."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(array.type):
+        return pc.sum(pc.binary_length(array.dictionary).cast(pa.int64()).take(array.indices)).as_py() or 0
+    if pa.types.is_struct(array.type):
+        return sum(map(_text_bytes, array.flatten()))
+    return _text_bytes(array.flatten()) if pa.types.is_nested(array.type) else 0
 
 
 def _check_text(table: bytes) -> None:
@@ -88,15 +128,28 @@ def _check_text(table: bytes) -> None:
     for line in io.BytesIO(table):
         if len(line) > MAX_COLUMNS:
             _check("holds", _width(line), MAX_COLUMNS, "columns in a line")
-    first, *others = [_width(line) for line in islice(io.BytesIO(table), 1000)] or [0]
-    usual = max(first, Counter(others or [0]).most_common(1)[0][0])
     n_rows = max(table.count(b"\n"), table.count(b"\r"))
+    usual = max(_usual_width(table, separator) for separator in _SEPARATORS)
     _check("holds", n_rows * usual, MAX_CELLS, "cells")
+
+
+def _usual_width(table: bytes, separator: str) -> int:
+    """The cells of the header, or of most rows below it if they have more; a row may be several lines, by quotes."""
+    encoding = "utf-16" if table[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin-1"
+    lines = io.TextIOWrapper(io.BytesIO(table), encoding, errors="replace", newline="")
+    filled = (row for row in csv.reader(lines, delimiter=separator) if len(row) > 1 or "".join(row).strip(_MARKS))
+    widths: list[int] = []
+    try:
+        widths.extend(map(len, islice(filled, 1000)))
+    except csv.Error as error:  # a cell longer than the module takes
+        if not widths:
+            raise ItemError("unreadable", f"the file has no header that can be read ({error})") from error
+    return max(widths[:1] + [width for width, _ in Counter(widths[1:]).most_common(1)], default=0)
 
 
 def _width(line: bytes) -> int:
     """The cells of a line, whichever separator it has; quotes are not looked at."""
-    return 1 + max(line.count(separator) for separator in (b",", b";", b"\t", b"|"))
+    return 1 + max(map(line.count, _SEPARATORS.encode()))
 
 
 def _check(what: str, found: int, most: int, unit: str) -> None:

@@ -220,7 +220,10 @@ class _State:
         """Count an epoch, and remember the averaged weights where the monitored figure is the best so far."""
         self.history.append(row)
         self.epoch += 1
-        if monitor and all(row[monitor] > earlier[monitor] for earlier in self.history[:-1]):
+        # Of an epoch whose figure is NaN nothing is known: it is not the best, and nothing need be better than it.
+        if monitor and not any(
+            math.isnan(row[monitor]) or earlier[monitor] >= row[monitor] for earlier in self.history[:-1]
+        ):
             self.best_epoch = self.epoch
             self.best = {name: t.detach().clone() for name, t in self.averaged.module.state_dict().items()}
 
@@ -283,7 +286,7 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, framework="numpy") as file:
             state: dict[str, Any] = json.loads(file.metadata()["state"])
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # without metadata there is None
         raise UserError(f"{path}: not a checkpoint of this project ({error}); remove it to start afresh") from error
     return state
 
@@ -302,7 +305,7 @@ class MixtureSampler(torch.utils.data.Sampler[tuple[int, int]]):
 
     def __init__(self, sources: np.ndarray, rows_per_epoch: Mapping[int, int], seed: int = 0) -> None:
         self.rows = {source: np.flatnonzero(sources == source) for source in rows_per_epoch}
-        self.rows_per_epoch = {s: n for s, n in rows_per_epoch.items() if len(self.rows[s])}
+        self.rows_per_epoch = {s: n for s, n in rows_per_epoch.items() if n and len(self.rows[s])}
         self.seed, self.epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:

@@ -277,6 +277,10 @@ def test_a_folder_does_not_lead_out(tmp_path: Path) -> None:
     (folder / "out").symlink_to("../secret")
     with pytest.raises(UserError, match="'out' is a link that leads out"):
         open_store(folder)
+    (folder / "out").unlink()
+    (folder / "circle").symlink_to("circle")
+    with pytest.raises(UserError, match="'circle' is a link that leads out"):
+        open_store(folder)
 
 
 def test_a_folder_file_over_the_limit_is_a_member_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Delimited text in any dialect."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import numpy as np
@@ -45,6 +46,36 @@ def test_rows_of_another_width_are_cut_or_filled_up() -> None:
     assert a.to_pylist() == ["1", "1", "4", "6"]
     assert b.to_pylist() == ["2", "", "5", "7"]
     assert ragged == ["4,5", "6,7,8,9"]
+
+
+@pytest.fixture
+def several_threads() -> Iterator[None]:
+    usual = pyarrow.cpu_count()
+    pyarrow.set_cpu_count(4)
+    yield
+    pyarrow.set_cpu_count(usual)
+
+
+def test_rows_of_another_width_keep_their_order(several_threads: None) -> None:
+    odd = [f"{i},odd" for i in range(0, 400_000, 7_000)]
+    rows = [f"{i},{i},{'x' * 30}" if i % 7_000 else odd[i // 7_000] for i in range(400_000)]
+    text = opened("\n".join(["a,b,c", *rows, ""]).encode())  # several blocks
+    columns, ragged = read_delimited(text, [0, 1], [0], header=True)
+    assert ragged == odd
+    assert columns[0].to_pylist()[-len(odd) :] == [row.partition(",")[0] for row in odd]
+
+
+def test_rows_of_another_width_swallow_no_other() -> None:
+    rows = [f"h{i},{i},x" for i in range(9)]
+    open_twice = "\n".join(["a,b,c", *rows, 'y,1,2,"open', *rows, 'z,3,4,5",', *rows, ""])
+    with pytest.raises(UserError, match=r"a\.csv: a line break within 'y,1,2,.*close or remove its quote"):
+        read_delimited(opened(open_twice.encode()), [0, 1], [1], header=True)
+
+
+def test_a_cell_too_long_in_a_row_of_another_width_is_refused() -> None:
+    text = opened(b"a,b\n" + b"1,2\n" * 1500 + b"1,2," + b"x" * 200_000 + b"\n")
+    with pytest.raises(UserError, match=r"a\.csv, '1,2,xxx.*field larger than field limit.*remove that row"):
+        read_delimited(text, [0, 1], [], header=True)
 
 
 def test_numbers_are_numbers_only_where_every_cell_is() -> None:

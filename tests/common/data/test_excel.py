@@ -35,6 +35,18 @@ def repacked(content: bytes, name: str, text: bytes) -> bytes:
 
 ROWS: list[list[object]] = [["id", "text", None], [7.0, "Zwei\nZeilen", None], [None, None, None], [2.5, None, None]]
 SHEET = "xl/worksheets/sheet1.xml"
+NO_SUCH_TEXT = (
+    b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">'
+    b'<c r="A1" t="s"><v>99</v></c></row></sheetData></worksheet>'
+)
+
+
+def with_broken_data(content: bytes) -> bytes:
+    """A sheet whose compressed bytes are none."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sheet = archive.getinfo(SHEET)
+    start = sheet.header_offset + 30 + len(sheet.filename)
+    return content[:start] + b"\xff\xff" + content[start + 2 :]
 
 
 def test_cells_become_text_and_empty_rows_and_columns_go():
@@ -59,6 +71,8 @@ def test_a_workbook_is_a_table_and_gives_way_to_a_csv_beside_it(tmp_path: Path):
         (workbook([], []), r"it has 0 \(none\)"),
         (workbook([["a"]], [["b"]]), r"it has 2 \('sheet 0', 'sheet 1'\)"),
         (repacked(workbook([["a"]]), SHEET, b"<worksheet"), "not a readable Excel workbook"),
+        (repacked(workbook([["a"]]), SHEET, NO_SUCH_TEXT), r"not a readable Excel workbook \(list index"),
+        (with_broken_data(workbook([["a"]])), "not a readable Excel workbook"),
         (repacked(workbook([["a"]]), SHEET, b" " * 30_000_000), "expands more than 200 times"),
         (
             repacked(
@@ -69,7 +83,7 @@ def test_a_workbook_is_a_table_and_gives_way_to_a_csv_beside_it(tmp_path: Path):
             "not a readable Excel workbook",
         ),
     ],
-    ids=["no zip", "empty", "two sheets", "broken", "bomb", "entities"],
+    ids=["no zip", "empty", "two sheets", "broken", "no such text", "broken data", "bomb", "entities"],
 )
 def test_what_is_refused(content: bytes, message: str):
     with pytest.raises(UserError, match=message):

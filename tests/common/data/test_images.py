@@ -142,6 +142,11 @@ def test_the_transparent_grey_of_a_small_or_large_depth() -> None:
     assert decode_image(four)[0, :, 0].tolist() == [255, 4 * 17]
 
 
+def test_a_depth_that_no_png_has_is_refused() -> None:
+    with pytest.raises(ImageError, match="corrupt PNG"):
+        decode_image(png(4, 4, 0, 0, b"\0\0" * 4, extra=b"\0\0"))
+
+
 def test_an_interlaced_png() -> None:
     rows = b"".join(b"\0" + bytes([v]) * n for v, n in ((10, 1), (30, 1), (40, 2)))  # 2 x 2: passes 1, 6, 7
     assert decode_image(png(2, 2, 8, 0, rows, interlace=1))[:, :, 0].tolist() == [[10, 30], [40, 40]]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -235,3 +236,27 @@ def test_an_output_is_checked_before_the_work(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         check_output(tmp_path / "file" / "out.parquet")
+
+
+@pytest.mark.parametrize("name", [".", "/", "a" * 300 + ".parquet", "a\0b"], ids=["here", "root", "too long", "nul"])
+def test_what_no_file_can_be_named_is_the_users_mistake(name: str):
+    with pytest.raises(UserError, match=r"name a file to write|choose another place"):
+        check_output(Path(name))
+
+
+def test_a_link_that_leads_to_itself_is_the_users_mistake(tmp_path: Path):
+    (tmp_path / "a").symlink_to("a")
+    with pytest.raises(UserError, match="choose another place"):
+        check_output(tmp_path / "a")
+
+
+def test_names_that_are_not_utf_8_can_be_reported(tmp_path: Path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write_json({"file": name, "über": 1}, tmp_path / "a.json")
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"file": name, "über": 1}
+
+
+def test_parquet_with_broken_notes_of_pandas_is_refused(tmp_path: Path):
+    pq.write_table(pyarrow.table({"a": [1]}).replace_schema_metadata({"pandas": "{}"}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
+        read_parquet(tmp_path / "a.parquet", SCHEMA)

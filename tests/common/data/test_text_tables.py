@@ -6,6 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,11 +47,29 @@ def test_a_folder_a_zip_and_parquet_hold_the_same(tmp_path: Path):
     for path in (plain, zipped, zipped / "films.zip"):
         assert read_text_table(path).rows == ROWS
     assert read_text_table(mixed, ignore="prediction").rows == ROWS
+    with zipfile.ZipFile(zipped / "films.zip", "a") as archive:
+        archive.writestr("predictions.csv", "id\n1\n")
+    for path in (zipped, zipped / "films.zip"):
+        assert read_text_table(path, ignore="prediction").rows == ROWS
 
 
 def test_lists_are_parted_by_bars_and_nothing_is_empty(tmp_path: Path):
     pd.DataFrame({"id": [7, 8], "genres": [["War", "Drama"], None]}).to_parquet(tmp_path / "a.parquet")
     assert read_text_table(tmp_path).rows == [["7", "War|Drama"], ["8", ""]]
+
+
+def test_texts_that_a_writer_marked_as_bytes_are_texts(tmp_path: Path):
+    pd.DataFrame({"id": [b"7"], "names": [["Zoë".encode(), b"Jo"]]}).to_parquet(tmp_path / "a.parquet")
+    assert read_text_table(tmp_path).rows == [["7", "Zoë|Jo"]]
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([10**15], pa.timestamp("s")), pa.array([b"\xff"])], ids=["a date beyond", "not UTF-8"]
+)
+def test_values_that_are_no_text_are_refused(tmp_path: Path, column: pa.Array):
+    pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
+        read_text_table(tmp_path)
 
 
 def test_rows_of_other_length_are_cut_or_filled_and_named(tmp_path: Path):

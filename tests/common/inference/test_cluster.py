@@ -174,6 +174,13 @@ def test_default_size_depends_on_the_rows_alone(tmp_path: Path):
         assert (max(map(len, shards)), len(shards)) == (longest, count)
 
 
+def test_hidden_and_half_written_files_are_no_data(rows: str):
+    for name in (".a.parquet", "_b.parquet", "sub/_c.parquet", "_temporary/d.parquet"):
+        (Path(rows) / name).parent.mkdir(exist_ok=True)
+        (Path(rows) / name).write_bytes(b"PAR1")
+    assert sum(len(shard) for shard in cut_into_shards(rows, 10)) == 50
+
+
 def test_what_is_no_parquet_is_named(tmp_path: Path):
     with pytest.raises(UserError, match="no parquet file"):
         cut_into_shards(str(tmp_path))

@@ -125,3 +125,12 @@ def test_rows_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         best_jaccard(np.array([0, 1]), np.array([0, -1]), 2)
     assert np.isnan(best_jaccard(np.zeros(0, int), np.zeros(0, int), 2)).all()
+
+
+def test_small_integer_types_do_not_wrap() -> None:
+    labels = np.repeat(np.arange(20), 5)
+    others = np.random.default_rng(0).permutation(labels)
+    for small in (np.int8, np.uint8):
+        assert adjusted_rand_index(labels.astype(small), others.astype(small)) == adjusted_rand_index(labels, others)
+        jaccard = best_jaccard(labels.astype(small), others.astype(small), 20)
+        np.testing.assert_array_equal(jaccard, best_jaccard(labels, others, 20))

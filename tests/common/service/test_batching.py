@@ -185,3 +185,17 @@ def test_the_event_loop_runs_while_workers_compute():
         assert sorted(gaps)[len(gaps) // 2] < 0.1
 
     run(use, slow)
+
+
+def test_an_error_that_no_future_takes_kills_no_worker():
+    def stops(numbers: Sequence[int]) -> list[int]:
+        if 0 in numbers:
+            raise StopIteration
+        return double(numbers)
+
+    async def use(batcher: Batcher[int, int]) -> None:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(batcher.answer([b"0"]), 5)
+        assert await asyncio.wait_for(batcher.answer([b"1"]), 5) == [2]
+
+    run(use, stops, n_workers=1)

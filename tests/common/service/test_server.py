@@ -247,5 +247,6 @@ def test_an_address_that_cannot_be_had_is_the_users_mistake():
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=f"port {port}.*--port"):
             listen("127.0.0.1", port)
-    with pytest.raises(UserError, match=r"no\.such\.host\.invalid"):
-        listen("no.such.host.invalid", 0)
+    for host in ("no.such.host.invalid", "a..b", "a" * 64):
+        with pytest.raises(UserError, match=rf"{host} port 0.*--host"):
+            listen(host, 0)

@@ -29,6 +29,19 @@ def parquet(n_rows: int, list_of: int = 0) -> bytes:
     return out.getvalue()
 
 
+def repeated(text: str, n_rows: int, *, list_of: int = 1) -> bytes:
+    out = io.BytesIO()
+    column = pa.array([{"a": [text] * list_of}] * n_rows)
+    pq.write_table(pa.table({"a": column}), out, compression="zstd", store_schema=False)
+    return out.getvalue()
+
+
+def fixed(width: int, n_rows: int) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"a": pa.array([bytes(width)] * n_rows, pa.binary(width))}), out)
+    return out.getvalue()
+
+
 def excel() -> bytes:
     out = io.BytesIO()
     pd.DataFrame({"a": [1]}).to_excel(out)
@@ -63,18 +76,41 @@ def test_a_table_is_unpacked_named_by_its_first_bytes_and_gone_afterwards(data: 
         gzip.compress(bytes(1001)),
         parquet(1001),
         parquet(1, list_of=1001),
+        repeated("a" * 40, 30),
+        repeated("a" * 40, 5, list_of=6),
+        fixed(40, 30),
+        gzip.compress(zipped("xl/workbook.xml", bytes(1001))),
+        zipped("a.xlsx", zipped("xl/workbook.xml", b"a" * 500 + bytes(600))),
         b"a" + b"," * 30 + b"\n" + b"b\n" * 40,  # a long header
         b"a\n" + b"b,,,,,,,,,,,\n" * 100,  # most lines longer than it
-        b"a\rb" * 400 + b",,,\n",
+        b"\r\n" * 3 + b"a" + b"," * 30 + b"\n" + b"b\n" * 40,
+        b"\xef\xbb\xbf\n" * 1100 + b"a" + b"," * 30 + b"\n" + b"b\n" * 40,
+        ("\n\na" + "," * 30 + "\n" + "b\n" * 40).encode("utf-16"),
+        b'"a\n\nb"' + b"," * 30 + b"\n" + b"b\n" * 40,
+        b'"' + b"a\n" * 70_000 + b'"' + b"," * 30 + b"\n" + b"b\n" * 40,
+        b"a,b,c,d\r" * 400,
         b"a\n" + b"," * 200,
         zipped("a.csv", b"a\n" + b"," * 200),
     ],
-    ids=["zip", "gzip", "parquet", "lists", "long header", "short header", "no line ends", "commas", "commas in a zip"],
+    ids=[
+        *("zip", "gzip", "parquet", "lists", "one text", "one text in lists", "bytes of one width"),
+        *(
+            "workbook in gzip",
+            "workbook in a zip",
+            "long header",
+            "short header",
+            "blank lines",
+            "marks alone",
+            "UTF-16",
+        ),
+        *("header of several lines", "header beyond the module's limit"),
+        *("no line ends", "commas", "commas in a zip"),
+    ],
 )
 def test_what_would_fill_the_memory_is_refused(bomb: bytes, monkeypatch: pytest.MonkeyPatch):
     for limit, most in (("MAX_UNPACKED_BYTES", 1000), ("MAX_CELLS", 1000), ("MAX_COLUMNS", 100)):
         monkeypatch.setattr(uploads, limit, most)
-    with pytest.raises(ItemError, match=r"more than 1(,0)?00|expands to 1001"), uploaded_table(bomb):
+    with pytest.raises(ItemError, match=r"more than 1(,0)?00|expands to 1\d{3}|no header"), uploaded_table(bomb):
         pass
 
 

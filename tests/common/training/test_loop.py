@@ -1,5 +1,6 @@
 """The loop learns, resumes to the bit after a kill, stops early, and refuses what does not fit."""
 
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -118,6 +120,18 @@ def test_keeps_the_best_epoch_and_stops_early():
     assert torch.equal(weights(result), seen[1])
 
 
+def test_an_epoch_whose_figure_is_nan_is_not_the_best_and_hides_no_better_one():
+    figures = iter([math.nan, 0.5, math.nan, 0.9, 0.7])
+    seen: list[torch.Tensor] = []
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        seen.append(torch.cat([p.detach().flatten().clone() for p in model.parameters()]))
+        return {"figure": next(figures)}
+
+    result = run(FitConfig(epochs=5), validate=validate, monitor="figure")
+    assert torch.equal(weights(result), seen[3])
+
+
 def test_other_settings_or_network_than_the_checkpoint_are_refused(tmp_path: Path):
     run(FitConfig(epochs=1), tmp_path)
     with pytest.raises(UserError, match="other settings"):
@@ -130,6 +144,9 @@ def test_other_settings_or_network_than_the_checkpoint_are_refused(tmp_path: Pat
 
 def test_damaged_checkpoint_is_refused(tmp_path: Path):
     (tmp_path / "state.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match="not a checkpoint"):
+        run(FitConfig(epochs=1), tmp_path)
+    save_file({"weight": torch.zeros(1)}, tmp_path / "state.safetensors")  # another program's
     with pytest.raises(UserError, match="not a checkpoint"):
         run(FitConfig(epochs=1), tmp_path)
 
@@ -163,6 +180,11 @@ def test_mixture_takes_the_asked_rows_and_covers_each_source():
         rows += [row for row in drawn if row < 10]
     # 20 draws of 10 rows, without repeats until all were taken
     assert np.bincount(rows).tolist() == [2] * 10
+
+
+def test_a_source_of_which_nothing_is_asked_gives_nothing():
+    rows = [row for row, _ in MixtureSampler(np.array([0, 0, 1]), {0: 2, 1: 0})]
+    assert sorted(rows) == [0, 1]
 
 
 def test_epoch_of_the_mixture_does_not_depend_on_what_came_before():
