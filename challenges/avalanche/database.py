@@ -9,7 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 DEFAULT_FILE: Final = Path(__file__).resolve().parents[2] / "data" / "avalanche" / "dashboard.sqlite"
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -96,7 +96,7 @@ def connect(url: str) -> sa.Engine:
         engine = _sqlite(parsed) if parsed.drivername == "sqlite" else sa.create_engine(parsed, pool_pre_ping=True)
         migrate(engine)
     except (DBAPIError, OSError) as error:
-        why = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        why = first_line(getattr(error, "orig", error))
         raise UserError(f"{shown}: the database cannot be opened ({why}); check DATABASE_URL") from error
     return engine
 

@@ -9,7 +9,7 @@ import zlib
 from typing import Any, Final
 
 from common.data.archives import ArchiveLimits, ZipStore
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 _LIMITS: Final = ArchiveLimits(max_members=10_000, max_member_bytes=1_000_000_000, max_total_bytes=2_000_000_000)
 MAX_CELLS: Final = 20_000_000
@@ -52,8 +52,9 @@ def read_workbook(content: bytes, name: str) -> tuple[list[str], list[list[str]]
         TypeError,
         AttributeError,
     ) as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{name}: not a readable Excel workbook ({what}); save it again, or as CSV in UTF-8") from error
+        raise UserError(
+            f"{name}: not a readable Excel workbook ({first_line(error)}); save it again, or as CSV in UTF-8"
+        ) from error
     if len(filled) != 1:
         found = ", ".join(map(repr, list(filled)[:5])) or "none"
         raise UserError(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,7 +228,7 @@ def load_parquet(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path).reset_index(drop=True)
     except (OSError, ValueError, LookupError, TypeError, ArrowException) as error:
-        raise UserError(f"{path}: not a readable parquet file ({str(error).split('. ')[0]})") from error
+        raise UserError(f"{path}: not a readable parquet file ({first_line(error)}); copy or write it again") from error
 
 
 def _first_failure(errors: Any, frame: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from common.data.archives import ArchiveLimits, MemberError, open_store
 from common.data.delimited import as_utf8, find_encoding
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".txt")
 _LIMITS: Final = ArchiveLimits(max_member_bytes=4_000_000_000)
@@ -135,8 +135,7 @@ def _parquet(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
         columns = [[_as_text(cell) for cell in column.to_pylist()] for column in table.columns]
     # Python's own are of texts that are not UTF-8, and of dates that it does not know.
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{name}: not a readable parquet file ({what}); write it again") from error
+        raise UserError(f"{name}: not a readable parquet file ({first_line(error)}); copy or write it again") from error
     return table.column_names, [list(row) for row in zip(*columns, strict=True)]
 
 

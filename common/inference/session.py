@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -35,4 +35,4 @@ def create_session(model: Path | bytes, n_threads: int = 1) -> "onnxruntime.Infe
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class but Exception
         what = "the model" if isinstance(model, bytes) else str(model)
-        raise UserError(f"{what} cannot be loaded by ONNX Runtime: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{what} cannot be loaded by ONNX Runtime: {first_line(error)}") from error

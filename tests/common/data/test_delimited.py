@@ -41,11 +41,54 @@ def test_delimited_text_reads_back(rows: list[list[str]], separator: str, encodi
 
 
 def test_rows_of_another_width_are_cut_or_filled_up() -> None:
-    text = open_delimited(pyarrow.py_buffer(b"a,b,c\n1,2,3\n4,5\n6,7,8,9\n1,,2\n"), "a.csv")
-    (a, b), ragged = read_delimited(text, [0, 1], [1], header=True)
-    assert a.to_pylist() == ["1", "1", "4", "6"]
-    assert b.to_pylist() == ["2", "", "5", "7"]
-    assert ragged == ["4,5", "6,7,8,9"]
+    for separator in ",;":
+        text = opened("a,b,c\n1,2,3\n4,5\n6,7,8,9\n1,,2\n".replace(",", separator).encode())
+        (a, b, c), ragged = read_delimited(text, [0, 1, 2], [1], header=True)
+        assert a.to_pylist() == ["1", "1", "4", "6"]
+        assert b.to_pylist() == ["2", "", "5", "7"]
+        assert c.to_pylist() == ["3", "2", "", "8"]
+        assert ragged == [f"4{separator}5", separator.join("6789")]
+
+
+def test_a_header_of_another_width_is_no_row() -> None:
+    text = opened(b"a,b\n1,x,y,4\n2,z,w,4\n9,9,9,9,9\n")
+    (first,), ragged = read_delimited(text, [0], [], header=True)
+    assert (text.width, first.to_pylist(), ragged) == (4, ["1", "2", "9"], ["9,9,9,9,9"])
+
+
+def test_the_name_that_r_leaves_out_is_empty() -> None:
+    text = opened(b"a,b\n1,x,y\n")
+    assert (text.head, text.width) == ([["", "a", "b"], ["1", "x", "y"]], 3)
+    assert opened(b"a,b,c\n1,x\n").head[0] == ["a", "b", "c"]
+
+
+def test_the_head_has_no_more_rows_and_cells_than_asked_for_but_twenty_rows() -> None:
+    data = pyarrow.py_buffer(b"a,b\n" * 100)
+    assert len(open_delimited(data, "a.csv").head) == 100
+    assert len(open_delimited(data, "a.csv", max_rows=40).head) == 40
+    assert len(open_delimited(data, "a.csv", max_cells=60).head) == 30
+    assert len(open_delimited(data, "a.csv", max_rows=1).head) == 20
+
+
+def test_line_ends_in_cells_and_bytes_of_no_encoding() -> None:
+    assert opened(b'a,b\r\n"x\r\ny",2\r\n').head == [["a", "b"], ["x\r\ny", "2"]]
+    assert opened(b"a,b\n\x81,caf\xe9\n").head[1] == ["\ufffd", "café"]
+
+
+def test_rows_longer_than_a_block_of_pyarrow() -> None:
+    row = ",".join(["x" * 60] * 20_000)
+    (first,), ragged = read_delimited(opened(f"{row}\n{row}\n{row}\n".encode()), [0], [], header=True)
+    assert (len(first), ragged) == (2, [])
+
+
+def test_a_ragged_row_may_end_in_a_lone_carriage_return() -> None:
+    with pytest.raises(UserError, match=r"a line break within 'y,1,2,"):
+        read_delimited(opened(b'a,b,c\nh,1,x\ny,1,2,"o\rp"\nh,1,x\n'), [0, 1], [1], header=True)
+
+
+def test_letters_are_no_separators() -> None:
+    text = opened(b"aX,bX\n1X,2X\n")
+    assert (text.separator, text.head[1]) == (",", ["1X", "2X"])
 
 
 @pytest.fixture
@@ -84,12 +127,15 @@ def test_numbers_are_numbers_only_where_every_cell_is() -> None:
     assert [column.to_pylist() for column in columns] == [[1.5, 3.0], [None, 4.0]]
     columns, _ = read_delimited(text, [1, 2], [1, 2], header=True, decimal_point=",")
     assert [column.to_pylist() for column in columns] == [["2", "x"], ["", "4"]]
+    columns, _ = read_delimited(opened(b"a,b\n1,2\nNA,3\n"), [0], [0], header=True)
+    assert columns[0].to_pylist() == ["1", "NA"]
 
 
 def test_numbers_as_people_write_them() -> None:
     cells = ["1.5", "1,234.5", "1.234,5", "0,35", "1'000", "1 000,5", "1,234,567", "1.234.567", "-,5", "1e3", "inf"]
     numbers = [1.5, 1234.5, 1234.5, 0.35, 1000, 1000.5, 1234567, 1234567, -0.5, 1000, np.inf]
     np.testing.assert_array_equal(parse_numbers(pd.Series(cells, dtype=object)), numbers)
+    assert parse_numbers(pd.Series(["2", "1,5"], dtype=object)).tolist() == [2, 1.5]
     assert np.isnan(parse_numbers(pd.Series(["n/a", "", None, "-", "1.5 kWh", "2024-01-01"], dtype=object))).all()
 
 
@@ -101,16 +147,26 @@ def test_numbers_as_people_write_them() -> None:
         (["01/31/24 1:05 PM", "02/01/24 12:00 am"], ["2024-01-31T13:05:00", "2024-02-01T00:00:00"]),
         (["31.12.2024", "30.02.2024"], ["2024-12-31T00:00:00", "NaT"]),
         (["202401311305", "20240131"], ["2024-01-31T13:05:00", "2024-01-31T00:00:00"]),
-        (["2024-01-31 25:00", "0.35", "", "noon"], ["NaT"] * 4),
+        (["2024-01-31 25:00", "2024-01-31 10:60", "2024-01-31 10:00:61", "0.35", "", "noon"], ["NaT"] * 6),
+        (["2024-00-10", "2024-13-10", "0000-01-01", "2024-01-00", "2024-01-32"], ["NaT"] * 5),
+        (["0001-01-01", "2016-12-31 23:59:60"], ["0001-01-01T00:00:00", "2017-01-01T00:00:00"]),
+        (["12/13/2024"], ["2024-12-13T00:00:00"]),  # 13 is no month
+        (["20240131", "", "", None, None], ["2024-01-31T00:00:00"] + ["NaT"] * 4),
+        (["2024-01-31", None, None], ["2024-01-31T00:00:00", "NaT", "NaT"]),
+        (["2024-01-31", "2024-02-01", "20240203"], ["2024-01-31T00:00:00", "2024-02-01T00:00:00", "NaT"]),
     ],
 )
-def test_times_as_people_write_them(texts: list[str], expected: list[str]) -> None:
+def test_times_as_people_write_them(texts: list[str | None], expected: list[str]) -> None:
     assert [str(t) for t in parse_times(pd.Series(texts, dtype=object))[0]] == expected
 
 
 def test_times_say_what_was_assumed() -> None:
     assert parse_times(pd.Series(["2024-01-31 13:00"]))[1] == []
-    assert parse_times(pd.Series(["2024-01-31T13:00Z"]))[1] == ["times are in UTC and are kept so"]
+    assert parse_times(pd.Series(["20240131"]))[1] == []
+    zones = ["Z", " UTC", " GMT", "+00", "+0000", "+00:00"]
+    for some in (zones, *([zone] for zone in zones)):
+        texts = [f"2024-01-31T13:00{zone}" for zone in some]
+        assert parse_times(pd.Series(texts))[1] == ["times are in UTC and are kept so"]
     assert "offsets" in parse_times(pd.Series(["2024-01-31T13:00Z", "2024-01-31T13:00+01:00"]))[1][0]
     times, notes = parse_times(pd.Series(["02/03/2024 13:00"]))
     assert str(times[0]) == "2024-03-02T13:00:00"
@@ -144,6 +200,9 @@ def test_a_quote_that_is_not_closed_is_refused() -> None:
     open_in_unread = "\n".join(["a,b,c", *rows[:3], 'h3,3,"x', *rows[4:], ""])
     with pytest.raises(UserError, match=r"a\.csv: a quote is opened and not closed"):
         read_delimited(opened(open_in_unread.encode()), [0, 1], [1], header=True)
+    three = "\n".join(["a,b,c", 'h,1,"y"', *rows[:3], 'h3,3,"x', *rows[4:], ""])
+    with pytest.raises(UserError, match=r"a\.csv: a quote is opened and not closed"):
+        read_delimited(opened(three.encode()), [0, 1], [1], header=True)
     inch = opened(b'a,b\n5" pipe,2\n"x, y",3\n')
     assert read_delimited(inch, [0], [], header=True)[0][0].to_pylist() == ['5" pipe', "x, y"]
 
@@ -153,7 +212,8 @@ def test_a_quote_that_is_not_closed_is_refused() -> None:
     [
         (b" \n\n", "no text in it; export"),
         (b"a,b\n1,\x01\n", "not text in UTF-8, UTF-16 or Windows-1252; save it"),
-        (b"a\n1\n", "one column only"),
+        (b"a\n1\n", r"one column only \('a'\)"),
+        (b"a", r"one column only \('a'\)"),
         (b"a,b\n1," + b"x" * 200_000 + b"\n", "not readable as delimited text .*; save it"),
     ],
 )

@@ -35,10 +35,12 @@ def repacked(content: bytes, name: str, text: bytes) -> bytes:
 
 ROWS: list[list[object]] = [["id", "text", None], [7.0, "Zwei\nZeilen", None], [None, None, None], [2.5, None, None]]
 SHEET = "xl/worksheets/sheet1.xml"
-NO_SUCH_TEXT = (
-    b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">'
-    b'<c r="A1" t="s"><v>99</v></c></row></sheetData></worksheet>'
-)
+
+
+def sheet_of(rows: str) -> bytes:
+    """A workbook whose sheet is written by hand."""
+    start = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+    return repacked(workbook([["a"]]), SHEET, f"{start}{rows}</sheetData></worksheet>".encode())
 
 
 def with_broken_data(content: bytes) -> bytes:
@@ -71,7 +73,7 @@ def test_a_workbook_is_a_table_and_gives_way_to_a_csv_beside_it(tmp_path: Path):
         (workbook([], []), r"it has 0 \(none\)"),
         (workbook([["a"]], [["b"]]), r"it has 2 \('sheet 0', 'sheet 1'\)"),
         (repacked(workbook([["a"]]), SHEET, b"<worksheet"), "not a readable Excel workbook"),
-        (repacked(workbook([["a"]]), SHEET, NO_SUCH_TEXT), r"not a readable Excel workbook \(list index"),
+        (sheet_of('<row r="1"><c r="A1" t="s"><v>99</v></c></row>'), r"not a readable Excel workbook \(list index"),
         (with_broken_data(workbook([["a"]])), "not a readable Excel workbook"),
         (repacked(workbook([["a"]]), SHEET, b" " * 30_000_000), "expands more than 200 times"),
         (
@@ -86,11 +88,25 @@ def test_a_workbook_is_a_table_and_gives_way_to_a_csv_beside_it(tmp_path: Path):
     ids=["no zip", "empty", "two sheets", "broken", "no such text", "broken data", "bomb", "entities"],
 )
 def test_what_is_refused(content: bytes, message: str):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=rf"^a\.xlsx: .*{message}"):
         read_workbook(content, "a.xlsx")
 
 
-@pytest.mark.parametrize("rows", [[16_384, 16_384], [5_000, 1, 1, 1]], ids=["every row", "the header"])
+def test_a_sheet_as_other_programs_write_it():
+    header = (
+        '<row r="1"><c r="A1" t="inlineStr"><is><t> id </t></is></c><c r="C1" t="str"><v>text</v></c><c r="D1"/></row>'
+    )
+    values = '<row r="2"><c r="A2"><v>7.0</v></c><c r="C2"><f>1+1</f><v>2</v></c><c r="D2"/></row>'
+    empty = '<row r="3"><c r="A3"/><c r="B3" t="inlineStr"><is><t></t></is></c></row>'
+    longer = '<row r="4"><c r="A4"><v>0.5</v></c><c r="D4"><v>1</v></c></row>'
+    columns, rows = read_workbook(sheet_of(header + values + empty + longer), "a.xlsx")
+    assert columns == ["id", "", "text"]
+    assert rows == [["7", "", "2"], ["0.5", "", "", "1"]]
+
+
+@pytest.mark.parametrize(
+    "rows", [[16_384, 16_384], [4_000, 4_000, 4_000], [5_000, 1, 1, 1]], ids=["one row", "all rows", "the header"]
+)
 def test_a_cell_far_out_is_refused_before_memory_fills(rows: list[int], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("common.data.excel.MAX_CELLS", 10_000)
     book = openpyxl.Workbook()
@@ -98,5 +114,5 @@ def test_a_cell_far_out_is_refused_before_memory_fills(rows: list[int], monkeypa
         book.active.cell(row, column, "far")
     stream = io.BytesIO()
     book.save(stream)
-    with pytest.raises(UserError, match="more than 10000 cells"):
+    with pytest.raises(UserError, match=r"^a\.xlsx: more than 10000 cells"):
         read_workbook(stream.getvalue(), "a.xlsx")

@@ -18,6 +18,7 @@ from common.data import tables
 from common.data.tables import (
     append_parquet,
     check_output,
+    check_table,
     json_text,
     read_parquet,
     replace_atomically,
@@ -73,6 +74,7 @@ def test_a_place_that_cannot_be_written_is_the_users_mistake(tmp_path: Path) -> 
 
 def test_parquet_comes_back_as_written(tmp_path: Path) -> None:
     write_parquet(good_frame().set_index(pd.Index([5, 6, 9])), tmp_path / "a.parquet")
+    assert pq.read_schema(tmp_path / "a.parquet").names == ["uuid", "cc3", "floral"]  # and no index
     pd.testing.assert_frame_equal(read_parquet(tmp_path / "a.parquet", SCHEMA), good_frame())
 
 
@@ -107,10 +109,40 @@ def test_a_rule_on_the_whole_table(tmp_path: Path) -> None:
         read_parquet(tmp_path / "a.parquet", schema)
 
 
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        (
+            pa.DataFrameSchema({"cc3": pa.Column("int64", coerce=True), "floral": pa.Column(checks=pa.Check.lt(9))}),
+            "column 'cc3' has the value 'BLOUSES' in row 0; it must be int64 (and 5 more)",
+        ),
+        (
+            pa.DataFrameSchema(checks=pa.Check(lambda f: f["floral"] > 0, error="a flower")),
+            "column 'uuid', row 0: 'a' is not allowed; it must satisfy a flower (and 5 more)",
+        ),
+        (
+            pa.DataFrameSchema({"floral": pa.Column(checks=pa.Check(lambda c: c.sum() > 9, error="many flowers"))}),
+            "column 'floral' is False; it must satisfy many flowers",
+        ),
+        (
+            pa.DataFrameSchema({"floral": pa.Column(checks=pa.Check.lt(1))}),
+            "column 'floral', row 1: 1 is not allowed; it must satisfy less_than(1)",
+        ),
+    ],
+    ids=["converted", "of rows", "of a column", "of a cell"],
+)
+def test_every_kind_of_rule_has_its_words(schema: pa.DataFrameSchema, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        check_table(good_frame(), schema, "a")
+    assert str(caught.value) == f"a: {message}"
+
+
 @pytest.mark.parametrize("data", [b"", b"uuid,cc3\na,b\n" * 10, b"PAR1" + bytes(50) + b"PAR1"])
 def test_what_is_not_parquet_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.parquet").write_bytes(data)
-    with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
+    with pytest.raises(
+        UserError, match=r"a\.parquet: not a readable parquet file \(.*arquet.*\); copy or write it again$"
+    ):
         read_parquet(tmp_path / "a.parquet", SCHEMA)
 
 
@@ -254,6 +286,12 @@ def test_names_that_are_not_utf_8_can_be_reported(tmp_path: Path):
     name = os.fsdecode(b"caf\xe9.jpg")
     write_json({"file": name, "über": 1}, tmp_path / "a.json")
     assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"file": name, "über": 1}
+    assert json_text([name], indent=1) == '[\n "caf\\udce9.jpg"\n]'
+
+
+def test_files_of_json_are_indented_utf_8(tmp_path: Path):
+    write_json({"é": [1]}, tmp_path / "a.json")
+    assert (tmp_path / "a.json").read_bytes() == '{\n  "é": [\n    1\n  ]\n}\n'.encode()
 
 
 def test_parquet_with_broken_notes_of_pandas_is_refused(tmp_path: Path):

@@ -12,11 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.data.text_tables import find_columns, read_text_table
+from common.data.text_tables import find_columns, name_some, read_text_table
 from common.errors import UserError
 
 COLUMNS = ["id", "Plot Summary"]
 ROWS = [["1", 'He said: "run; run", and ran.'], ["2", "Zwei\nZeilen, über alles"], ["3", ""]]
+
+
+def zip_of(name: str, content: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
 
 
 def as_csv(separator: str = ",", columns: list[str] = COLUMNS, rows: list[list[str]] = ROWS) -> str:
@@ -31,6 +38,8 @@ def test_every_dialect_and_encoding_holds_the_same(tmp_path: Path, encoding: str
     (tmp_path / "films.csv").write_bytes(as_csv(separator).encode(encoding))
     table = read_text_table(tmp_path / "films.csv")
     assert (table.columns, table.rows, table.ragged) == (COLUMNS, ROWS, [])
+    assert (table.path, table.name) == (tmp_path / "films.csv", str(tmp_path / "films.csv"))
+    assert (table.encoding, table.separator) == (encoding.removesuffix("-sig"), separator)
 
 
 def test_a_folder_a_zip_and_parquet_hold_the_same(tmp_path: Path):
@@ -44,9 +53,14 @@ def test_a_folder_a_zip_and_parquet_hold_the_same(tmp_path: Path):
     (mixed / "notes.txt").write_text("not a table")
     (mixed / "predictions.csv").write_text("id\n1\n")
     (mixed / "posters.zip").write_bytes(b"PK, and no more")
+    (mixed / ".films.csv").write_text("hidden")
+    (mixed / "films.csv").mkdir()
     for path in (plain, zipped, zipped / "films.zip"):
         assert read_text_table(path).rows == ROWS
     assert read_text_table(mixed, ignore="prediction").rows == ROWS
+    of_zip, of_parquet = read_text_table(zipped), read_text_table(plain)
+    assert (of_zip.path, of_zip.name) == (zipped / "films.zip", str(zipped / "films.zip/inside/films.csv"))
+    assert (of_parquet.path, of_parquet.encoding, of_parquet.separator) == (plain / "films.parquet", "", "")
     with zipfile.ZipFile(zipped / "films.zip", "a") as archive:
         archive.writestr("predictions.csv", "id\n1\n")
     for path in (zipped, zipped / "films.zip"):
@@ -68,8 +82,40 @@ def test_texts_that_a_writer_marked_as_bytes_are_texts(tmp_path: Path):
 )
 def test_values_that_are_no_text_are_refused(tmp_path: Path, column: pa.Array):
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
+    with pytest.raises(
+        UserError, match=r"a\.parquet: not a readable parquet file \(.*(too large|codec).*\); copy or write"
+    ):
         read_text_table(tmp_path)
+
+
+def test_only_the_header_tells_what_parts_the_columns(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    for text, columns in (
+        ("id,text\n1,a;b;c;d\n2,e;f;g;h\n", ["id", "text"]),
+        ("\n\r\nid;text\n1;a\n", ["id", "text"]),
+        ("\tid\ttext\n1\t2\ta\n", ["", "id", "text"]),
+        ("Xid,XtextX\n1,a\n", ["Xid", "XtextX"]),
+    ):
+        path.write_text(text, newline="")
+        assert read_text_table(path).columns == columns
+
+
+def test_line_breaks_in_cells_stay_as_they_are(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(b'id,text\r\n1,"two\r\nlines"\r\n')
+    assert read_text_table(tmp_path).rows == [["1", "two\r\nlines"]]
+
+
+def test_a_cell_of_any_book_is_read_and_a_longer_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "a.csv").write_text("id,text\n1," + "x" * 200_000 + "\n")
+    assert len(read_text_table(tmp_path).rows[0][1]) == 200_000
+    monkeypatch.setattr("common.data.text_tables._LONGEST_CELL", 100_000)
+    with pytest.raises(UserError, match=r"a\.csv: not readable as delimited text \(field larger than field limit"):
+        read_text_table(tmp_path)
+
+
+def test_messages_name_eight_columns():
+    assert name_some([*"abcdefgh"]) == "'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'"
+    assert name_some([*"abcdefghi"]) == "'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h' ..."
 
 
 def test_rows_of_other_length_are_cut_or_filled_and_named(tmp_path: Path):
@@ -95,6 +141,13 @@ def test_the_name_that_r_leaves_out_is_empty(tmp_path: Path):
         ({"a.csv": b"\x7fELF\0\0,\0\1"}, "not text"),
         ({"a.parquet": b"PAR1 and no more"}, "not a readable parquet file"),
         ({"a.zip": b"PK, and no more"}, "a.zip"),
+        (
+            {"a.zip": zip_of("b.zip", b"PK")},
+            r"a\.zip: no table, but b\.zip; \.csv, \.tsv, .* and a \.zip of one are read",
+        ),
+        ({f"{i}.csv": b"id" for i in range(7)}, r"holds 7 tables \(0.csv, 1.csv, 2.csv, 3.csv, 4.csv\); name"),
+        ({f"{i}.doc": b"id" for i in range(7)}, r"no table, but 0.doc, 1.doc, 2.doc, 3.doc, 4.doc; "),
+        ({"a.csv": b'id,text\n1,a\n2,"open'}, r"a\.csv, line 3: a quote is opened and not closed"),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, files: dict[str, bytes], told: str):
@@ -102,6 +155,7 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, files: dict[str
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=told) as error:
         read_text_table(tmp_path)
+    assert str(error.value).startswith(str(tmp_path))
     assert "\n" not in str(error.value)
 
 
@@ -142,6 +196,8 @@ def test_an_open_quote_swallows_no_rows(tmp_path: Path, rows: str):
 
 
 def test_quotes_that_are_sloppy_within_a_line_are_taken_as_they_come(tmp_path: Path):
-    (tmp_path / "a.csv").write_text('id,title\n0,"So" he said\n1,a 5" nail\n2,"two\nlines"\n3,b\n')
-    rows = [["0", "So he said"], ["1", 'a 5" nail'], ["2", "two\nlines"], ["3", "b"]]
-    assert read_text_table(tmp_path).rows == rows
+    text = 'id,title\n0,"So" he said\n1,a 5" nail\n2,"two\nlines"\n3,b\n'
+    for separator in ",;":
+        (tmp_path / "a.csv").write_text(text.replace(",", separator))
+        rows = [["0", "So he said"], ["1", 'a 5" nail'], ["2", "two\nlines"], ["3", "b"]]
+        assert read_text_table(tmp_path).rows == rows
