@@ -38,6 +38,7 @@ COMPACT_TIME: Final = re.compile(
 NUMBER: Final = re.compile(
     r"\s*[-+]?(?:\d[\d.,' \u00a0]*(?:[eE][-+]?\d+)?|[.,]\d+(?:[eE][-+]?\d+)?|inf(?:inity)?|nan)\s*$", re.IGNORECASE
 )
+_BLANK_START: Final = re.compile(rb"(?:\xef\xbb\xbf|\s*[\r\n])*")  # byte order marks and blank lines
 _BINARY: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")  # control characters that no text holds
 
 
@@ -91,13 +92,17 @@ def open_delimited(content: pyarrow.Buffer, name: str, max_rows: int = 1000, max
 
 
 def as_utf8(content: pyarrow.Buffer) -> pyarrow.Buffer:
-    """The same text in UTF-8 without a byte order mark: it comes in UTF-8, UTF-16, or else in Windows-1252."""
+    """The same text in UTF-8, from its first line that is not blank: no byte order mark, no empty lines above a header.
+
+    It comes in UTF-8, UTF-16, or else in Windows-1252.
+    """
     import pyarrow as pa
 
     encoding = find_encoding(content)
-    if encoding == "utf-8":
-        return content.slice(3) if bytes(memoryview(content)[:3]) == codecs.BOM_UTF8 else content
-    return pa.py_buffer(bytes(memoryview(content)).decode(encoding, errors="replace").encode())
+    if encoding != "utf-8":
+        content = pa.py_buffer(bytes(memoryview(content)).decode(encoding, errors="replace").encode())
+    blank = _BLANK_START.match(memoryview(content))
+    return content.slice(blank.end() if blank else 0)
 
 
 def find_encoding(content: pyarrow.Buffer) -> str:
@@ -165,15 +170,11 @@ def read_delimited(
         found = read(pa.string())
     if ragged:
         regular = read(pa.string(), in_order=True)  # threads meet ragged rows in an order of their own
-        rows = [_parse_row(text, line) for line in ragged]
-        if header and rows[0] == text.head[0]:
-            del rows[0], ragged[0]
-        if rows:
-            full = [(row + [""] * text.width)[: text.width] for row in rows]
-            found = [
-                pa.chunked_array([*c.cast(pa.string()).chunks, pa.array([row[i] for row in full], pa.string())])
-                for i, c in zip(columns, regular, strict=True)
-            ]
+        rows = [(_parse_row(text, line) + [""] * text.width)[: text.width] for line in ragged]
+        found = [
+            pa.chunked_array([*c.cast(pa.string()).chunks, pa.array([row[i] for row in rows], pa.string())])
+            for i, c in zip(columns, regular, strict=True)
+        ]
     _refuse_open_quote(text, columns, found, n_rows=int(header) + len(found[0]))
     return found, ragged
 

@@ -152,7 +152,7 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     import pyarrow as pa
 
     buffer = pa.py_buffer(content)
-    text = as_utf8(buffer).to_pybytes().decode("utf-8").lstrip("\ufeff\r\n")
+    text = as_utf8(buffer).to_pybytes().decode("utf-8")
     if "\0" in text[:10_000]:
         raise UserError(f"{name}: not text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
     # Prose is full of commas and semicolons, so only the header can tell what parts the columns.

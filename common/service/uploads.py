@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import gzip
 import io
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from common.data.archives import ArchiveLimits, ZipStore
+from common.data.delimited import as_utf8
 from common.errors import UserError
 from common.service.errors import ItemError
 
@@ -28,8 +28,6 @@ MAX_CELLS: Final = 20_000_000
 _ZIP: Final = b"PK\x03\x04"
 _WORKBOOK: Final = "xl/workbook.xml"
 _SEPARATORS: Final = ",;\t|"
-_MARKS: Final = "\ufeff\xef\xbb\xbf"
-"""A byte order mark, as text and as Latin-1; like empty lines, readers skip it where it stands alone."""
 
 
 @contextmanager
@@ -125,22 +123,25 @@ def _text_bytes(array: pyarrow.Array) -> int:
 
 def _check_text(table: bytes) -> None:
     """Refuse long lines, and short ones below a long header: readers fill them up to its columns."""
+    import pyarrow as pa
+
     for line in io.BytesIO(table):
         if len(line) > MAX_COLUMNS:
             _check("holds", _width(line), MAX_COLUMNS, "columns in a line")
     n_rows = max(table.count(b"\n"), table.count(b"\r"))
-    usual = max(_usual_width(table, separator) for separator in _SEPARATORS)
+    text = as_utf8(pa.py_buffer(table))
+    usual = max(_usual_width(text, separator) for separator in _SEPARATORS)
     _check("holds", n_rows * usual, MAX_CELLS, "cells")
 
 
-def _usual_width(table: bytes, separator: str) -> int:
+def _usual_width(text: pyarrow.Buffer, separator: str) -> int:
     """The cells of the header, or of most rows below it if they have more; a row may be several lines, by quotes."""
-    encoding = "utf-16" if table[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin-1"
-    lines = io.TextIOWrapper(io.BytesIO(table), encoding, errors="replace", newline="")
-    filled = (row for row in csv.reader(lines, delimiter=separator) if len(row) > 1 or "".join(row).strip(_MARKS))
+    import pyarrow as pa
+
+    lines = io.TextIOWrapper(pa.BufferReader(text), encoding="utf-8", newline="")
     widths: list[int] = []
     try:
-        widths.extend(map(len, islice(filled, 1000)))
+        widths.extend(map(len, islice(filter(None, csv.reader(lines, delimiter=separator)), 1000)))
     except csv.Error as error:  # a cell longer than the module takes
         if not widths:
             raise ItemError("unreadable", f"the file has no header that can be read ({error})") from error

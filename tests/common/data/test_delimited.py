@@ -56,6 +56,16 @@ def test_a_header_of_another_width_is_no_row() -> None:
     assert (text.width, first.to_pylist(), ragged) == (4, ["1", "2", "9"], ["9,9,9,9,9"])
 
 
+@pytest.mark.parametrize("blank", ["\n", "\r\n\r\n", "\ufeff\ufeff\n", " \t\r\n \n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_blank_lines_above_the_header_are_no_rows(blank: str, encoding: str) -> None:
+    text = opened(f"{blank}\ta\tb\n\n1\t2\t3\n".encode(encoding))
+    assert text.head == [["", "a", "b"], ["1", "2", "3"]]
+    columns, ragged = read_delimited(text, [0, 1], [0, 1], header=True)
+    assert [column.to_pylist() for column in columns] == [[1], [2]]
+    assert ragged == []
+
+
 def test_the_name_that_r_leaves_out_is_empty() -> None:
     text = opened(b"a,b\n1,x,y\n")
     assert (text.head, text.width) == ([["", "a", "b"], ["1", "x", "y"]], 3)
@@ -73,6 +83,7 @@ def test_the_head_has_no_more_rows_and_cells_than_asked_for_but_twenty_rows() ->
 def test_line_ends_in_cells_and_bytes_of_no_encoding() -> None:
     assert opened(b'a,b\r\n"x\r\ny",2\r\n').head == [["a", "b"], ["x\r\ny", "2"]]
     assert opened(b"a,b\n\x81,caf\xe9\n").head[1] == ["\ufffd", "café"]
+    assert opened(b"a,b\n1,caf\xe9").head[1] == ["1", "café"]  # in UTF-8 the last byte would begin a letter
 
 
 def test_rows_longer_than_a_block_of_pyarrow() -> None:

@@ -62,6 +62,8 @@ def test_a_workbook_is_a_table_and_gives_way_to_a_csv_beside_it(tmp_path: Path):
     (tmp_path / "a.xlsx").write_bytes(workbook([["id", "text"], [1, "x"], [2, "y", "more"]]))
     table = read_text_table(tmp_path)
     assert (table.columns, table.rows, table.ragged) == (["id", "text"], [["1", "x"], ["2", "y"]], [2])
+    (tmp_path / "notes.txt").write_text("not a table")
+    assert read_text_table(tmp_path).path == tmp_path / "a.xlsx"
     (tmp_path / "b.csv").write_text("id,text\n3,z\n")
     assert read_text_table(tmp_path).rows == [["3", "z"]]
 

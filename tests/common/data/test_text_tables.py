@@ -94,6 +94,7 @@ def test_only_the_header_tells_what_parts_the_columns(tmp_path: Path):
         ("id,text\n1,a;b;c;d\n2,e;f;g;h\n", ["id", "text"]),
         ("\n\r\nid;text\n1;a\n", ["id", "text"]),
         ("\tid\ttext\n1\t2\ta\n", ["", "id", "text"]),
+        ("\n \t\n\tid\ttext\n1\t2\ta\n", ["", "id", "text"]),
         ("Xid,XtextX\n1,a\n", ["Xid", "XtextX"]),
     ):
         path.write_text(text, newline="")
@@ -103,6 +104,8 @@ def test_only_the_header_tells_what_parts_the_columns(tmp_path: Path):
 def test_line_breaks_in_cells_stay_as_they_are(tmp_path: Path):
     (tmp_path / "a.txt").write_bytes(b'id,text\r\n1,"two\r\nlines"\r\n')
     assert read_text_table(tmp_path).rows == [["1", "two\r\nlines"]]
+    (tmp_path / "a.txt").write_bytes(b"id,text\r1,a\r2,b\r")
+    assert read_text_table(tmp_path).rows == [["1", "a"], ["2", "b"]]
 
 
 def test_a_cell_of_any_book_is_read_and_a_longer_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -157,6 +160,16 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, files: dict[str
         read_text_table(tmp_path)
     assert str(error.value).startswith(str(tmp_path))
     assert "\n" not in str(error.value)
+
+
+def test_a_file_given_by_its_name_is_told_as_a_folder_is(tmp_path: Path):
+    damaged = zip_of("a.csv", b"id,text")
+    (tmp_path / "a.doc").write_bytes(b"id")
+    (tmp_path / "b.zip").write_bytes(damaged.replace(b"id,text", b"id,test"))
+    (tmp_path / "c.xlsx").write_bytes(b"PK, and no more")
+    for name, told in (("a.doc", "no table"), ("b.zip", "cannot be read .*checksum"), ("c.xlsx", "not a readable zip")):
+        with pytest.raises(UserError, match=rf"{name}: {told}"):
+            read_text_table(tmp_path / name)
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path: Path):
