@@ -13,19 +13,22 @@ time, O(N C k² H' W') memory for im2col and O(N O H' W') for the loops. Pooling
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from challenges.ml_coding.parameters import check_option
 
 Floats = NDArray[np.float64]
 Pooling = Literal["max", "mean"]
 
 
 def _pad(images: Floats, padding: int, value: float = 0.0) -> Floats:
-    """`padding` pixels of `value` on all four sides of (N, C, H, W)."""
-    return np.pad(images, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=value)
+    """`padding` pixels of `value` on all four sides of (N, C, H, W), as floats: the sums of bytes would overflow."""
+    floats = images if np.issubdtype(images.dtype, np.floating) else images.astype(np.float64)
+    return np.pad(floats, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=value)
 
 
 def _check(images: Floats, size: tuple[int, int], stride: int, padding: int) -> None:
@@ -35,19 +38,30 @@ def _check(images: Floats, size: tuple[int, int], stride: int, padding: int) -> 
         raise ValueError(f"a window of {size} does not fit into images {images.shape} with padding {padding}")
 
 
-def _check_kernels(images: Floats, kernels: Floats, stride: int, padding: int, groups: int) -> None:
+def _check_kernels(
+    images: Floats, kernels: Floats, bias: Floats | None, stride: int, padding: int, groups: int
+) -> None:
     if kernels.ndim != 4:
         raise ValueError(f"kernels {kernels.shape} are not (O, C / groups, kernel height, kernel width)")
+    if bias is not None and bias.shape != (len(kernels),):
+        raise ValueError(f"bias {bias.shape} does not fit {len(kernels)} kernels")
     _check(images, kernels.shape[2:], stride, padding)
     if groups < 1 or len(kernels) % groups or images.shape[1] != kernels.shape[1] * groups:
         raise ValueError(f"{images.shape[1]} channels and kernels {kernels.shape} do not fit {groups} groups")
+
+
+def _check_pooling(images: Floats, size: int, stride: int, padding: int, kind: Pooling) -> None:
+    _check(images, (size, size), stride, padding)
+    check_option("kind", kind, get_args(Pooling))
+    if padding > size / 2:  # some windows would hold nothing else
+        raise ValueError(f"padding {padding} is more than half of the window of {size}")
 
 
 def conv2d_loops(
     images: Floats, kernels: Floats, bias: Floats | None = None, stride: int = 1, padding: int = 0, groups: int = 1
 ) -> Floats:
     """What `conv2d` computes, one output number at a time."""
-    _check_kernels(images, kernels, stride, padding, groups)
+    _check_kernels(images, kernels, bias, stride, padding, groups)
     padded = _pad(images, padding)  # (N, C, H + 2 padding, W + 2 padding)
     n_out, depth, height, width = kernels.shape
     rows = (padded.shape[2] - height) // stride + 1
@@ -62,16 +76,18 @@ def conv2d_loops(
     return output
 
 
-def windows(images: Floats, size: tuple[int, int], stride: int) -> Floats:
-    """All windows as a view, nothing copied: (N, C, H', W', window height, window width)."""
-    return sliding_window_view(images, size, axis=(2, 3))[:, :, ::stride, ::stride]
-
-
 def im2col(images: Floats, size: tuple[int, int], stride: int = 1, groups: int = 1) -> Floats:
-    """Every window as a column: (N, G, C / G x window height x window width, H' x W')."""
-    seen = windows(images, size, stride)  # (N, C, H', W', h, w)
-    n, _, rows, columns, _, _ = seen.shape
-    return seen.transpose(0, 1, 4, 5, 2, 3).reshape(n, groups, -1, rows * columns)  # here they are copied
+    """Every window as a column: (N, G, C / G x window height x window width, H' x W').
+
+    Raises:
+        ValueError: a window that does not fit, a stride below 1, or groups that do not divide the channels.
+    """
+    _check(images, size, stride, padding=0)
+    if groups < 1 or images.shape[1] % groups:
+        raise ValueError(f"{images.shape[1]} channels do not fit {groups} groups")
+    windows = sliding_window_view(images, size, axis=(2, 3))[:, :, ::stride, ::stride]  # (N, C, H', W', h, w), a view
+    n, _, rows, columns, _, _ = windows.shape
+    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, groups, -1, rows * columns)  # here they are copied
 
 
 def conv2d(
@@ -93,7 +109,7 @@ def conv2d(
     Raises:
         ValueError: shapes that do not fit each other or the groups, or a stride below 1.
     """
-    _check_kernels(images, kernels, stride, padding, groups)
+    _check_kernels(images, kernels, bias, stride, padding, groups)
     padded = _pad(images, padding)
     n_out, _, height, width = kernels.shape
     rows = (padded.shape[2] - height) // stride + 1
@@ -105,7 +121,7 @@ def conv2d(
 
 def pool2d_loops(images: Floats, size: int, stride: int, padding: int = 0, kind: Pooling = "max") -> Floats:
     """What `pool2d` computes, one output number at a time."""
-    _check(images, (size, size), stride, padding)
+    _check_pooling(images, size, stride, padding, kind)
     padded = _pad(images, padding, -np.inf if kind == "max" else 0.0)
     rows = (padded.shape[2] - size) // stride + 1
     columns = (padded.shape[3] - size) // stride + 1
@@ -122,9 +138,9 @@ def pool2d(images: Floats, size: int, stride: int, padding: int = 0, kind: Pooli
     Padding is -inf for "max", so that it never wins over negative values, and 0 for "mean", where it counts.
 
     Raises:
-        ValueError: a window that does not fit, or a stride below 1.
+        ValueError: a window that does not fit, a stride below 1, another kind, or padding above half of the size.
     """
-    _check(images, (size, size), stride, padding)
+    _check_pooling(images, size, stride, padding, kind)
     padded = _pad(images, padding, -np.inf if kind == "max" else 0.0)
     rows = (padded.shape[2] - size) // stride + 1
     columns = (padded.shape[3] - size) // stride + 1

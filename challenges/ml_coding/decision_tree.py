@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from challenges.ml_coding.labels import encode_classes, one_hot
+from challenges.ml_coding.parameters import check_counts, check_option
 from challenges.ml_coding.split_search import Criterion, Floats, Split, best_split
 
 
@@ -49,7 +50,13 @@ def evaluate(tree: list[Node], X: Floats) -> Floats:
 def grow(
     X: Floats, Y: Floats, criterion: Criterion, max_depth: int | None, min_samples_leaf: int, max_leaf_nodes: int | None
 ) -> list[Node]:
-    """A tree for X (N, D) and Y (N, K), the best split of all leaves first; node 0 is the root."""
+    """A tree for X (N, D) and Y (N, K), the best split of all leaves first; node 0 is the root.
+
+    Raises:
+        ValueError: a limit that no tree meets, or another criterion.
+    """
+    check_counts(0, max_depth=max_depth or 0)
+    check_counts(1, min_samples_leaf=min_samples_leaf, max_leaf_nodes=1 if max_leaf_nodes is None else max_leaf_nodes)
     tree: list[Node] = []
     heap: list[tuple[float, int, Split, NDArray[np.int64]]] = []
 
@@ -92,8 +99,13 @@ class DecisionTreeClassifier(ClassifierMixin, BaseEstimator):
         self.max_leaf_nodes = max_leaf_nodes
 
     def fit(self, X: NDArray[Any], y: NDArray[Any]) -> Self:
-        """Grow a tree on X (N, D) and classes y (N,)."""
+        """Grow a tree on X (N, D) and classes y (N,).
+
+        Raises:
+            ValueError: bad shapes or values, continuous y, another criterion, or limits that no tree meets.
+        """
         X, y = validate_data(self, X, y, dtype=np.float64)
+        check_option("criterion", self.criterion, ["gini", "entropy"])
         self.classes_, codes = encode_classes(y)
         Y = one_hot(codes, len(self.classes_))  # (N, K)
         self.tree_ = grow(X, Y, self.criterion, self.max_depth, self.min_samples_leaf, self.max_leaf_nodes)
@@ -121,7 +133,11 @@ class DecisionTreeRegressor(RegressorMixin, BaseEstimator):
         self.max_leaf_nodes = max_leaf_nodes
 
     def fit(self, X: NDArray[Any], y: NDArray[Any]) -> Self:
-        """Grow a tree on X (N, D) and targets y (N,)."""
+        """Grow a tree on X (N, D) and targets y (N,).
+
+        Raises:
+            ValueError: bad shapes or values, or limits that no tree meets.
+        """
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         Y = np.asarray(y, dtype=np.float64)[:, None]  # (N, 1)
         self.tree_ = grow(X, Y, "squared_error", self.max_depth, self.min_samples_leaf, self.max_leaf_nodes)

@@ -1,8 +1,8 @@
-"""Gaussian mixture: the data as draws from K normal distributions, each with its own share, mean and covariance.
+"""Gaussian mixture: the data as draws from K normal distributions, each with its own weight, mean and covariance.
 
-Expectation maximisation (Dempster et al. 1977) takes turns: how likely each row came from each component, then
-the shares, means and covariances weighted by that. The likelihood never falls; as k-means, it starts several
-times, from k-means.
+Expectation maximisation (Dempster et al. 1977) takes turns: the responsibilities, how likely each row came from
+each component, then weights, means and covariances weighted by them. The likelihood never falls; as k-means, it
+starts several times, from k-means.
 
 Complexity: O(N K D² + K D³) time an iteration; O(N (D + K) + K D²) memory.
 """
@@ -20,12 +20,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from challenges.ml_coding.k_means import KMeans
 from challenges.ml_coding.labels import one_hot
+from challenges.ml_coding.parameters import check_counts, check_not_negative
 
 Floats = NDArray[np.float64]
 
 
 class Mixture(NamedTuple):
-    """Shares (K,), means (K, D) and covariances (K, D, D)."""
+    """Weights (K,) that add up to 1, means (K, D) and covariances (K, D, D)."""
 
     weights: Floats
     means: Floats
@@ -33,18 +34,17 @@ class Mixture(NamedTuple):
 
 
 def log_joint(X: Floats, mixture: Mixture) -> Floats:
-    """Log of share times density of each component at each row of X (N, D): (N, K).
+    """Log of weight times density of each component at each row of X (N, D): (N, K).
 
     With the Cholesky factor L of a covariance, (x - m)' C^-1 (x - m) = |L^-1 (x - m)|² and log det C = 2 sum
     log diag L: neither an inverse nor a determinant, which would under- or overflow in many dimensions.
     """
-    n_features = X.shape[1]
     factors = np.linalg.cholesky(mixture.covariances)  # (K, D, D)
     log_densities = np.empty((len(X), len(factors)))  # (N, K)
     for k, (mean, factor) in enumerate(zip(mixture.means, factors, strict=True)):
         whitened = (X - mean) @ np.linalg.inv(factor).T  # (N, D)
         log_det = 2 * np.log(np.diag(factor)).sum()
-        log_densities[:, k] = -((whitened**2).sum(axis=1) + log_det + n_features * np.log(2 * np.pi)) / 2
+        log_densities[:, k] = -((whitened**2).sum(axis=1) + log_det + X.shape[1] * np.log(2 * np.pi)) / 2
     with np.errstate(divide="ignore"):  # a component may have died: log 0 is the -inf that is meant
         return np.asarray(log_densities + np.log(mixture.weights))
 
@@ -56,20 +56,20 @@ def log_sum_exp(z: Floats) -> Floats:
 
 
 def e_step(X: Floats, mixture: Mixture) -> tuple[Floats, float]:
-    """Each component's share in each row (N, K), rows adding up to 1, and the mean log-likelihood of a row."""
+    """Responsibilities of the components for the rows (N, K), and the mean log-likelihood of a row."""
     joint = log_joint(X, mixture)  # (N, K)
     evidence = log_sum_exp(joint)  # (N,)
     return np.exp(joint - evidence[:, None]), float(evidence.mean())
 
 
-def m_step(X: Floats, shares: Floats, reg_covar: float) -> Mixture:
-    """The likeliest mixture for X (N, D) with these shares (N, K)."""
-    totals = shares.sum(axis=0) + 10 * np.finfo(np.float64).eps  # (K,), never 0
-    means = shares.T @ X / totals[:, None]  # (K, D)
+def m_step(X: Floats, responsibilities: Floats, reg_covar: float) -> Mixture:
+    """The likeliest mixture for X (N, D) with these responsibilities (N, K)."""
+    totals = responsibilities.sum(axis=0) + 10 * np.finfo(np.float64).eps  # (K,), never 0
+    means = responsibilities.T @ X / totals[:, None]  # (K, D)
     covariances = np.empty((len(totals), X.shape[1], X.shape[1]))
     for k, mean in enumerate(means):
         centred = X - mean  # (N, D); E[x²] - E[x]² would cancel
-        covariances[k] = (shares[:, k] * centred.T) @ centred / totals[k]
+        covariances[k] = (responsibilities[:, k] * centred.T) @ centred / totals[k]
     # A component that shrinks onto one row would have density without bound.
     covariances += reg_covar * np.eye(X.shape[1])
     return Mixture(totals / totals.sum(), means, covariances)
@@ -80,7 +80,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     Args:
         n_components: K.
-        reg_covar: added to the variances, in squared units of the features.
+        reg_covar: added to the variances, in squared units of the features; 0 or more.
         n_init: starts, each from a k-means of its own; the likeliest is kept.
         max_iter: most iterations of a start.
         tol: ends when the mean log-likelihood of a row grows by less, in nats.
@@ -110,9 +110,11 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         """Fit to X (N, D).
 
         Raises:
-            ValueError: bad shapes or values, or fewer than max(2, n_components) rows.
+            ValueError: bad shapes or values, fewer than max(2, n_components) rows, or a parameter out of range.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        check_counts(1, n_components=self.n_components, n_init=self.n_init, max_iter=self.max_iter)
+        check_not_negative(reg_covar=self.reg_covar)
         self.lower_bound_ = -np.inf
         rng = np.random.default_rng(self.random_state)
         for _ in range(self.n_init):
@@ -121,8 +123,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
             bound, converged, n_iter = -np.inf, False, 0
             for _ in range(self.max_iter):
                 n_iter += 1
-                shares, likelihood = e_step(X, mixture)  # (N, K)
-                mixture = m_step(X, shares, self.reg_covar)
+                responsibilities, likelihood = e_step(X, mixture)  # (N, K)
+                mixture = m_step(X, responsibilities, self.reg_covar)
                 converged, bound = abs(likelihood - bound) < self.tol, likelihood
                 if converged:
                     break
@@ -134,7 +136,7 @@ class GaussianMixture(DensityMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: NDArray[Any]) -> Floats:
-        """Each component's share in the rows of X (M, D): (M, K)."""
+        """Responsibilities of the components for the rows of X (M, D): (M, K), each row adding up to 1."""
         check_is_fitted(self)
         return e_step(validate_data(self, X, reset=False, dtype=np.float64), self._mixture)[0]
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from challenges.ml_coding.nearest_neighbours import squared_distances
+from challenges.ml_coding.parameters import check_counts, check_option
 from challenges.ml_coding.sampling import sample_weighted
 
 Floats = NDArray[np.float64]
@@ -32,7 +33,12 @@ class Run(NamedTuple):
 
 
 def k_means_plus_plus(X: Floats, n_clusters: int, rng: np.random.Generator) -> Floats:
-    """Draw k rows of X (N, D), each by its squared distance to the nearest drawn before: (K, D)."""
+    """Draw k rows of X (N, D), each by its squared distance to the nearest drawn before: (K, D).
+
+    Raises:
+        ValueError: k is not within 1 to N.
+    """
+    _check_n_clusters(n_clusters, len(X))
     centers = X[[rng.integers(len(X))]]  # (1, D)
     distances = squared_distances(X, centers)[:, 0]  # (N,) to the nearest centre
     while len(centers) < n_clusters:
@@ -64,14 +70,17 @@ def fill_empty_clusters(labels: NDArray[np.int64], distances: Floats, n_clusters
 
 
 def lloyd(X: Floats, centers: Floats, max_iter: int) -> Run:
-    """Take turns from `centers` (K, D) until no row of X (N, D) changes its cluster."""
+    """Take turns from `centers` (K, D) until no row of X (N, D) changes its cluster.
+
+    Raises:
+        ValueError: no centres, or more than rows.
+    """
     n_clusters = len(centers)
-    labels = np.full(len(X), -1)  # (N,)
-    n_iter = 0
+    _check_n_clusters(n_clusters, len(X))
+    labels, n_iter = np.full(len(X), -1), 0  # (N,)
     for _ in range(max_iter):
         n_iter += 1
-        before = labels
-        labels, distances = assign(X, centers)
+        before, (labels, distances) = labels, assign(X, centers)
         fill_empty_clusters(labels, distances, n_clusters)
         if (labels == before).all():
             break
@@ -80,6 +89,12 @@ def lloyd(X: Floats, centers: Floats, max_iter: int) -> Run:
     else:  # the centres have moved since
         labels, distances = assign(X, centers)
     return Run(centers, labels, float(((X - centers[labels]) ** 2).sum()), n_iter)
+
+
+def _check_n_clusters(n_clusters: int, n_samples: int) -> None:
+    check_counts(1, n_clusters=n_clusters)
+    if n_clusters > n_samples:
+        raise ValueError(f"n_clusters = {n_clusters} is not within 1 to n_samples = {n_samples}")
 
 
 class KMeans(ClusterMixin, BaseEstimator):
@@ -113,18 +128,21 @@ class KMeans(ClusterMixin, BaseEstimator):
         """Cluster X (N, D).
 
         Raises:
-            ValueError: bad shapes or values, or fewer rows than clusters.
+            ValueError: bad shapes or values, fewer rows than clusters, another init, or n_init or max_iter below 1.
         """
         X = validate_data(self, X, dtype=np.float64)
-        if not 1 <= self.n_clusters <= len(X):
-            raise ValueError(f"n_clusters = {self.n_clusters} is not within 1 to n_samples = {len(X)}")
+        check_counts(1, n_init=self.n_init, max_iter=self.max_iter)
         self._origin = X.mean(axis=0)  # (D,); far from it the distances would lose their digits
         X = X - self._origin
         if isinstance(self.init, str):
+            check_option("init", self.init, ["k-means++"])
             rng = np.random.default_rng(self.random_state)
             starts = [k_means_plus_plus(X, self.n_clusters, rng) for _ in range(self.n_init)]
         else:
-            starts = [np.asarray(self.init, dtype=np.float64) - self._origin]
+            centers = check_array(self.init, dtype=np.float64, input_name="init")
+            if centers.shape != (self.n_clusters, X.shape[1]):
+                raise ValueError(f"init {centers.shape} is not (n_clusters, D) = {(self.n_clusters, X.shape[1])}")
+            starts = [centers - self._origin]
         best = min((lloyd(X, start, self.max_iter) for start in starts), key=lambda run: run.inertia)
         self.cluster_centers_ = best.centers + self._origin  # (K, D)
         self.labels_, self.inertia_, self.n_iter_ = best.labels, best.inertia, best.n_iter

@@ -36,5 +36,11 @@ def encode_signs(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
 
 def one_hot(codes: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
-    """(N,) places of the classes -> (N, K) with a 1 at each row's place."""
+    """(N,) places of the classes -> (N, K) with a 1 at each row's place.
+
+    Raises:
+        ValueError: a place outside 0 to K - 1.
+    """
+    if ((codes < 0) | (codes >= n_classes)).any():  # -1 would be read as the last
+        raise ValueError(f"codes from {codes.min()} to {codes.max()} are not within 0 to {n_classes - 1}")
     return np.eye(n_classes)[codes]  # (N, K)

@@ -20,6 +20,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from challenges.ml_coding.parameters import check_counts, check_not_negative, check_option
+
 
 class LinearRegression(RegressorMixin, BaseEstimator):
     """Least squares with an intercept that is never penalised: min |y - X w - b|² + alpha |w|².
@@ -62,17 +64,21 @@ class LinearRegression(RegressorMixin, BaseEstimator):
         """Fit to X (N, D) and y (N,).
 
         Raises:
-            ValueError: bad shapes or values, a negative alpha, or a learning rate that cannot converge.
+            ValueError: bad shapes or values, a negative alpha, another solver, a learning rate that cannot converge,
+                or max_iter below 1.
         """
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         y = np.asarray(y, dtype=np.float64)  # integers would overflow when squared
-        if self.alpha < 0 or not 0 < self.learning_rate < 2:
-            raise ValueError(f"alpha {self.alpha} is below 0, or learning rate {self.learning_rate} outside (0, 2)")
+        check_counts(1, max_iter=self.max_iter)
+        check_not_negative(alpha=self.alpha)
+        if not 0 < self.learning_rate < 2:
+            raise ValueError(f"learning rate {self.learning_rate} is outside (0, 2)")
         # On centred data the best intercept is 0, which leaves it out of the penalty without special cases.
         x_mean, y_mean = X.mean(axis=0), y.mean()  # (D,), ()
         X, y = X - x_mean, y - y_mean  # (N, D), (N,)
-        solve = {"normal": self._solve_normal_equations, "gradient": self._descend}[self.solver]
-        self.coef_ = solve(X, y)  # (D,)
+        solvers = {"normal": self._solve_normal_equations, "gradient": self._descend}
+        check_option("solver", self.solver, solvers)
+        self.coef_ = solvers[self.solver](X, y)  # (D,)
         self.intercept_ = float(y_mean - x_mean @ self.coef_)
         return self
 

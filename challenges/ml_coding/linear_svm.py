@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from challenges.ml_coding.labels import encode_signs
+from challenges.ml_coding.parameters import check_counts
 
 
 class LinearSVM(ClassifierMixin, BaseEstimator):
@@ -51,10 +52,12 @@ class LinearSVM(ClassifierMixin, BaseEstimator):
         """Fit to X (N, D) and two classes y (N,).
 
         Raises:
-            ValueError: bad shapes or values, not two classes, or l2 not above 0, by which the step is divided.
+            ValueError: bad shapes or values, not two classes, max_iter or batch_size below 1, or l2 not above 0, by
+                which the step is divided.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
-        if self.l2 <= 0:
+        check_counts(1, max_iter=self.max_iter, batch_size=self.batch_size)
+        if not self.l2 > 0:
             raise ValueError(f"l2 must be above 0, and is {self.l2}")
         self.classes_, signs = encode_signs(y)
         A = signs[:, None] * np.column_stack([X, np.ones(len(X))])  # (N, D + 1): y x, so that margins are A w

@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from challenges.ml_coding.labels import encode_signs
+from challenges.ml_coding.parameters import check_counts, check_not_negative
 
 Floats = NDArray[np.float64]
 
@@ -74,9 +75,11 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         """Fit to X (N, D) and two classes y (N,).
 
         Raises:
-            ValueError: bad shapes or values, or not two classes.
+            ValueError: bad shapes or values, not two classes, l2 below 0 or max_iter below 1.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
+        check_counts(1, max_iter=self.max_iter)
+        check_not_negative(l2=self.l2)
         self.classes_, signs = encode_signs(y)
         A, penalty, mean, scale = standardise(X, self.l2)  # (N, D + 1), (D + 1,)
 

@@ -43,8 +43,10 @@ def nearest(X: Floats, queries: Floats, k: int) -> tuple[Floats, NDArray[np.int6
         Euclidean distances (M, k) and row numbers (M, k).
 
     Raises:
-        ValueError: k is not within 1 to N.
+        ValueError: k is not within 1 to N, or the queries have other features than X.
     """
+    if X.shape[1:] != queries.shape[1:]:  # one column would be compared with all
+        raise ValueError(f"X {X.shape} and queries {queries.shape} are not (N, D) and (M, D)")
     if not 1 <= k <= len(X):
         raise ValueError(f"n_neighbors = {k} is not within 1 to n_samples = {len(X)}")
     origin = X[0]  # near the data, and whole numbers stay whole

@@ -9,7 +9,7 @@ Complexity: O(N W) time an epoch for W weights; memory O(W) and the activations 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from challenges.ml_coding.labels import encode_classes, one_hot
+from challenges.ml_coding.parameters import check_counts, check_not_negative, check_option
 from challenges.ml_coding.softmax_regression import softmax
 
 Floats = NDArray[np.float64]
@@ -35,8 +36,7 @@ def initial_layers(sizes: list[int], rng: np.random.Generator) -> list[Layer]:
 
     All zeros would give all units of a layer the same gradient for ever.
     """
-    shapes = pairwise(sizes)
-    return [Layer(rng.normal(0, np.sqrt(2 / n), (n, m)), np.zeros(m)) for n, m in shapes]
+    return [Layer(rng.normal(0, np.sqrt(2 / n), (n, m)), np.zeros(m)) for n, m in pairwise(sizes)]
 
 
 def forward(layers: list[Layer], X: Floats, activation: Activation) -> list[Floats]:
@@ -110,8 +110,17 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: NDArray[Any], y: NDArray[Any]) -> Self:
-        """Train on X (N, D) and classes y (N,)."""
+        """Train on X (N, D) and classes y (N,).
+
+        Raises:
+            ValueError: bad shapes or values, continuous y, or a parameter out of range.
+        """
         X, y = validate_data(self, X, y, dtype=np.float64)
+        check_option("activation", self.activation, get_args(Activation))
+        check_counts(1, batch_size=self.batch_size, max_iter=self.max_iter)
+        check_not_negative(l2=self.l2, learning_rate=self.learning_rate, momentum=self.momentum)
+        if self.momentum >= 1:
+            raise ValueError(f"momentum {self.momentum} is not below 1")
         self.classes_, codes = encode_classes(y)
         truth = one_hot(codes, len(self.classes_))  # (N, K)
         rng = np.random.default_rng(self.random_state)

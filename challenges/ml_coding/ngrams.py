@@ -16,15 +16,21 @@ from typing import Self
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from challenges.ml_coding.parameters import check_counts, check_not_negative
+
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"
 
 
 def ngrams(tokens: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
     """All n neighbouring tokens in order, len(tokens) - n + 1 of them and none where that is below 1.
 
+    Raises:
+        ValueError: n is below 1.
+
     >>> list(ngrams(["a", "b", "c"], 2))
     [('a', 'b'), ('b', 'c')]
     """
+    check_counts(1, n=n)
     return zip(*(tokens[i:] for i in range(n)), strict=False)
 
 
@@ -58,8 +64,8 @@ class NGramModel(BaseEstimator):
         Raises:
             ValueError: n is below 1 or alpha below 0.
         """
-        if self.n < 1 or self.alpha < 0:
-            raise ValueError(f"n {self.n} is below 1, or alpha {self.alpha} below 0")
+        check_counts(1, n=self.n)
+        check_not_negative(alpha=self.alpha)
         sentences = list(sentences)
         tokens = Counter(token for sentence in sentences for token in sentence)
         frequent = {token for token, count in tokens.items() if count >= self.min_count}

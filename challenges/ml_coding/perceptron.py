@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from challenges.ml_coding.labels import encode_signs
+from challenges.ml_coding.parameters import check_counts
 
 
 class Perceptron(ClassifierMixin, BaseEstimator):
@@ -43,9 +44,10 @@ class Perceptron(ClassifierMixin, BaseEstimator):
         """Fit to X (N, D) and two classes y (N,).
 
         Raises:
-            ValueError: bad shapes or values, or not two classes.
+            ValueError: bad shapes or values, not two classes, or max_iter below 1.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
+        check_counts(1, max_iter=self.max_iter)
         self.classes_, signs = encode_signs(y)
         A = signs[:, None] * np.column_stack([X, np.ones(len(X))])  # (N, D + 1): y x, right where A w > 0
         rng = np.random.default_rng(self.random_state)

@@ -40,7 +40,12 @@ def sample_stratified(strata: ArrayLike, size: int, rng: np.random.Generator) ->
 
     Shares are seldom whole numbers of rows: each is rounded down, and the rows left over go to the largest
     remainders (Hamilton's method), of equal ones to the first stratum. O(N log N) time, O(N) memory.
+
+    Raises:
+        ValueError: strata that are not (N,), or fewer than `size`.
     """
+    if np.ndim(strata) != 1:
+        raise ValueError(f"strata {np.shape(strata)} are not (N,)")
     _, codes, counts = np.unique(np.asarray(strata), return_inverse=True, return_counts=True)  # (N,), (S,)
     _check_size(size, len(codes))
     quotas, remainders = np.divmod(counts * size, max(1, len(codes)))  # (S,) in whole numbers, so exact
@@ -144,6 +149,7 @@ def _check_size(size: int, n_rows: int) -> None:
 
 def _check_weights(weights: ArrayLike) -> NDArray[Any]:
     values = np.asarray(weights, dtype=np.float64)
-    if values.ndim != 1 or not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
-        raise ValueError("weights must be finite, not negative, and not all 0")
+    total = values.sum(dtype=np.longdouble)  # of doubles it might overflow; NaN if a weight is
+    if values.ndim != 1 or (values < 0).any() or not 0 < total <= np.finfo(np.float64).max:
+        raise ValueError("weights must be (N,), not negative, and with a finite sum above 0")
     return values

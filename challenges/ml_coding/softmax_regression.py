@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from challenges.ml_coding.labels import encode_classes, one_hot
 from challenges.ml_coding.logistic_regression import standardise, warn_not_converged
+from challenges.ml_coding.parameters import check_counts, check_not_negative
 
 Floats = NDArray[np.float64]
 
@@ -49,9 +50,11 @@ class SoftmaxRegression(ClassifierMixin, BaseEstimator):
         """Fit to X (N, D) and classes y (N,).
 
         Raises:
-            ValueError: bad shapes or values, or continuous y.
+            ValueError: bad shapes or values, continuous y, l2 below 0 or max_iter below 1.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
+        check_counts(1, max_iter=self.max_iter)
+        check_not_negative(l2=self.l2)
         self.classes_, codes = encode_classes(y)
         truth = one_hot(codes, len(self.classes_))  # (N, K)
         A, penalty, mean, scale = standardise(X, self.l2)  # (N, D + 1), (D + 1,)

@@ -11,10 +11,12 @@ Complexity of n rows, D features and K columns of Y: O(D n (log n + K)) time, O(
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from challenges.ml_coding.parameters import check_counts, check_option
 
 Floats = NDArray[np.float64]
 Criterion = Literal["gini", "entropy", "squared_error"]
@@ -29,7 +31,12 @@ class Split(NamedTuple):
 
 
 def split_cost(sums: Floats, n_rows: Floats, criterion: Criterion) -> Floats:
-    """Cost of sides with column sums (..., K) of Y and n_rows (...) rows, less sum Y², which no cut changes."""
+    """Cost of sides with column sums (..., K) of Y and n_rows (...) rows, less sum Y², which no cut changes.
+
+    Raises:
+        ValueError: another criterion.
+    """
+    check_option("criterion", criterion, get_args(Criterion))
     if criterion == "entropy":
         share = sums / n_rows[..., None]
         return np.asarray(-(sums * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(axis=-1))
@@ -40,7 +47,13 @@ def best_split(X: Floats, Y: Floats, criterion: Criterion, min_samples_leaf: int
     """The cut of X (n, D) that lowers the cost of Y (n, K) most; None where none is allowed.
 
     Of equally good cuts: the lowest feature, then the lowest threshold.
+
+    Raises:
+        ValueError: X and Y that are not (n, D) and (n, K), another criterion, or min_samples_leaf below 1.
     """
+    check_counts(1, min_samples_leaf=min_samples_leaf)
+    if X.ndim != 2 or Y.ndim != 2 or len(X) != len(Y):
+        raise ValueError(f"X {X.shape} and Y {Y.shape} are not (n, D) and (n, K)")
     if criterion == "squared_error":
         Y = Y - Y.mean(axis=0)  # else a large mean hides the differences behind rounding
     n = len(X)

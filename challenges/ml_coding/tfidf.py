@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from challenges.ml_coding.parameters import check_option
+
 Floats = NDArray[np.float64]
 
 TERM_FREQUENCIES: dict[str, Callable[[Floats], Floats]] = {
@@ -72,8 +74,11 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator):
         """Learn vocabulary and document frequencies.
 
         Raises:
-            ValueError: no document has a term.
+            ValueError: no document has a term, or another tf, idf or norm.
         """
+        check_option("tf", self.tf, TERM_FREQUENCIES)
+        check_option("idf", self.idf, INVERSE_DOCUMENT_FREQUENCIES)
+        check_option("norm", self.norm, ["l2", "l1", None])
         df: Counter[str] = Counter()
         for document in documents:
             df.update(set(document))  # once a document, however often it has the term

@@ -3,7 +3,8 @@
 Lists come as what the ranker put at each place: `relevance` (Q, L), row q the list of query q, best place first.
 For the metrics of found or not it is 0 or 1, for DCG a grade of 0 or more. `n_relevant` (Q,) counts all that are
 relevant to a query, found or not. Every metric gives a value a query, (Q,), so that queries can be resampled
-(`common.metrics.bootstrap`); it is NaN where a query has nothing relevant and so nothing to find.
+(`common.metrics.bootstrap`). Where a query has nothing relevant, the shares of what there was to find (recall,
+average precision, nDCG) are NaN, and what only looks at the list (precision, reciprocal rank, DCG) is 0.
 
 Notation and definitions, where no other source is named: Manning, Raghavan and Schütze, Introduction to
 Information Retrieval (2008), chapter 8.
@@ -11,12 +12,22 @@ Information Retrieval (2008), chapter 8.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from common.metrics.multilabel import defined_mean
+
 Floats = NDArray[np.float64]
+Gain = Literal["linear", "exponential"]
+
+GAINS: dict[str, Callable[[Floats], Floats]] = {
+    "linear": lambda grades: grades,
+    "exponential": lambda grades: np.exp2(grades) - 1,
+}
+"""Gain of a grade, 0 for a grade of 0."""
 
 
 def in_rank_order(relevance: ArrayLike, scores: ArrayLike) -> Floats:
@@ -26,11 +37,13 @@ def in_rank_order(relevance: ArrayLike, scores: ArrayLike) -> Floats:
     the answer.
 
     Raises:
-        ValueError: shapes that differ or are not (Q, L).
+        ValueError: shapes that differ or are not (Q, L), or scores that are NaN.
     """
     grades, values = _check(relevance), np.asarray(scores, dtype=np.float64)
     if grades.shape != values.shape:
         raise ValueError(f"relevance {grades.shape} and scores {values.shape} differ in shape")
+    if np.isnan(values).any():
+        raise ValueError("scores must not be NaN, which has no place in an order")
     order = np.argsort(-values, axis=1, kind="stable")  # (Q, L)
     return np.take_along_axis(grades, order, axis=1)
 
@@ -41,6 +54,9 @@ def precision_at_k(relevance: ArrayLike, k: int) -> Floats:
     Args:
         relevance: (Q, L) of 0 and 1.
         k: how many places count, at least 1.
+
+    Raises:
+        ValueError: relevance that is not (Q, L) of 0 and 1, or k below 1.
     """
     return np.asarray(_check(relevance, k, binary=True)[:, :k].sum(axis=1) / k)
 
@@ -69,6 +85,9 @@ def average_precision_at_k(relevance: ArrayLike, k: int | None = None, n_relevan
         relevance: (Q, L) of 0 and 1.
         k: how many places count; None for all, which is plain average precision.
         n_relevant: (Q,) all that are relevant; None if the lists hold them all.
+
+    Raises:
+        ValueError: fewer relevant than the list holds, or k below 1.
     """
     hits = _check(relevance, k, binary=True)
     total = _count_relevant(hits, n_relevant)
@@ -79,7 +98,7 @@ def average_precision_at_k(relevance: ArrayLike, k: int | None = None, n_relevan
 
 def mean_average_precision(relevance: ArrayLike, k: int | None = None, n_relevant: ArrayLike | None = None) -> float:
     """MAP@k: `average_precision_at_k`, averaged over the queries that have something relevant; NaN if none has."""
-    return _mean(average_precision_at_k(relevance, k, n_relevant))
+    return defined_mean(average_precision_at_k(relevance, k, n_relevant))
 
 
 def reciprocal_rank(relevance: ArrayLike, k: int | None = None) -> Floats:
@@ -88,6 +107,9 @@ def reciprocal_rank(relevance: ArrayLike, k: int | None = None) -> Floats:
     Args:
         relevance: (Q, L) of 0 and 1.
         k: how many places count; None for all.
+
+    Raises:
+        ValueError: relevance that is not (Q, L) of 0 and 1, or k below 1.
     """
     hits = _check(relevance, k, binary=True)[:, :k]
     if hits.shape[1] == 0:
@@ -97,10 +119,10 @@ def reciprocal_rank(relevance: ArrayLike, k: int | None = None) -> Floats:
 
 def mean_reciprocal_rank(relevance: ArrayLike, k: int | None = None) -> float:
     """MRR: `reciprocal_rank`, averaged over all queries (Voorhees, TREC-8 1999); NaN without queries."""
-    return _mean(reciprocal_rank(relevance, k))
+    return defined_mean(reciprocal_rank(relevance, k))
 
 
-def dcg_at_k(grades: ArrayLike, k: int | None = None, gain: Literal["linear", "exponential"] = "linear") -> Floats:
+def dcg_at_k(grades: ArrayLike, k: int | None = None, gain: Gain = "linear") -> Floats:
     """DCG@k = sum over places i <= k of gain(grade_i) / log2(i + 1).
 
     Args:
@@ -108,16 +130,20 @@ def dcg_at_k(grades: ArrayLike, k: int | None = None, gain: Literal["linear", "e
         k: how many places count; None for all.
         gain: "linear" is the grade (Järvelin and Kekäläinen 2002; scikit-learn), "exponential" 2^grade - 1
             (Burges et al. 2005; most web search). They agree on grades of 0 and 1.
+
+    Raises:
+        ValueError: negative grades, k below 1, or another gain.
     """
     top = _check(grades, k)[:, :k]  # (Q, k)
-    gains = top if gain == "linear" else np.exp2(top) - 1
-    return np.asarray(gains @ (1 / np.log2(np.arange(2, top.shape[1] + 2))))
+    if gain not in GAINS:
+        raise ValueError(f"gain = {gain!r} is none of {', '.join(map(repr, GAINS))}")
+    return np.asarray(GAINS[gain](top) @ (1 / np.log2(np.arange(2, top.shape[1] + 2))))
 
 
 def ndcg_at_k(
     grades: ArrayLike,
     k: int | None = None,
-    gain: Literal["linear", "exponential"] = "linear",
+    gain: Gain = "linear",
     all_grades: ArrayLike | None = None,
 ) -> Floats:
     """nDCG@k = DCG@k / DCG@k of the best order there is (Järvelin and Kekäläinen 2002).
@@ -130,7 +156,8 @@ def ndcg_at_k(
             hold every relevant item. Without it a list that found one bad item of many good ones scores 1.
 
     Raises:
-        ValueError: negative grades, other queries in all_grades, k below 1, or a list better than the best.
+        ValueError: negative grades, other queries in all_grades, a list better than the best, k below 1, or another
+            gain.
     """
     found = _check(grades, k)
     best = -np.sort(-(found if all_grades is None else _check(all_grades)), axis=1)  # (Q, M)
@@ -166,8 +193,3 @@ def _count_relevant(hits: Floats, n_relevant: ArrayLike | None) -> Floats:
 def _divide(values: Floats, by: Floats) -> Floats:
     """NaN where the divisor is 0."""
     return np.asarray(np.divide(values, by, out=np.full(len(values), np.nan), where=by > 0))
-
-
-def _mean(values: Floats) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")

@@ -1,5 +1,7 @@
 """Convolution and pooling against torch and SciPy; sizes off by one, groups, padding of negative images."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -106,3 +108,43 @@ def test_shapes_that_do_not_fit_are_refused(kernel_shape: tuple[int, ...], param
             ours(np.zeros((1, 1, 3, 3)), np.zeros(kernel_shape), **parameters)
     with pytest.raises(ValueError, match="fit"):
         pool2d(np.zeros((1, 1, 3, 3)), 4, 1)
+
+
+@pytest.mark.parametrize("pool", [pool2d, pool2d_loops])
+def test_pooling_offers_two_kinds_and_pads_half_of_a_window_at_most(pool: Callable[..., np.ndarray]) -> None:
+    images = np.zeros((1, 1, 4, 4))
+    with pytest.raises(ValueError, match=r"^kind = 'Max' is none of 'max', 'mean'$"):
+        pool(images, 2, 2, kind="Max")
+    for size, padding in ((2, 2), (3, 2), (1, 1)):
+        with pytest.raises(RuntimeError, match="half"):
+            F.max_pool2d(torch.from_numpy(images), size, 1, padding)
+        for kind in ("max", "mean"):
+            with pytest.raises(ValueError, match=rf"^padding {padding} is more than half of the window of {size}"):
+                pool(images, size, 1, padding, kind)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 1), ()])
+def test_a_bias_that_would_broadcast_is_refused(shape: tuple[int, ...]) -> None:
+    for ours in (conv2d, conv2d_loops):
+        with pytest.raises(ValueError, match=r"^bias .* does not fit 2 kernels"):
+            ours(np.zeros((1, 1, 3, 3)), np.zeros((2, 1, 2, 2)), np.ones(shape))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [({"groups": 2}, "groups"), ({"groups": 0}, "groups"), ({"stride": -1}, "stride"), ({"size": (4, 1)}, "fit")],
+)
+def test_columns_of_what_does_not_fit_are_refused(parameters: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):  # groups of one channel and a half; columns from right to left
+        im2col(np.zeros((1, 3, 3, 3)), **{"size": (2, 2), **parameters})
+
+
+def test_bytes_do_not_overflow() -> None:
+    images = np.full((1, 1, 4, 4), 200, dtype=np.uint8)
+    kernels = np.ones((1, 1, 2, 2), dtype=np.uint8)
+    for convolve in (conv2d, conv2d_loops):
+        assert (convolve(images, kernels) == 800).all()
+    for pool in (pool2d, pool2d_loops):
+        assert (pool(images, 2, 2, kind="mean") == 200).all()
+        assert (pool(images, 2, 1, 1, kind="max") == 200).all()
+    assert conv2d(images.astype(np.float32), kernels.astype(np.float32)).dtype == np.float32  # no wider than it came

@@ -86,6 +86,21 @@ def test_limits_hold() -> None:
     assert np.unique(model.predict(X), return_counts=True)[1].min() >= 20
 
 
+@pytest.mark.parametrize("labels", [[0, 1, 1, 0], [1, 1, 1, 1]])  # also where nothing is to be split
+@pytest.mark.parametrize(
+    "parameters",
+    [{"criterion": "log_loss"}, {"min_samples_leaf": 0}, {"max_depth": -1}, {"max_leaf_nodes": 0}],
+    ids=lambda parameters: next(iter(parameters)),
+)
+def test_what_is_not_offered_is_refused(parameters: dict[str, object], labels: list[int]) -> None:
+    X, name = np.arange(4.0)[:, None], next(iter(parameters))
+    with pytest.raises(ValueError, match=f"^{name} "):
+        DecisionTreeClassifier(**parameters).fit(X, labels)
+    if name != "criterion":
+        with pytest.raises(ValueError, match=f"^{name} "):
+            DecisionTreeRegressor(**parameters).fit(X, labels)
+
+
 def test_one_class_and_constant_features_are_a_single_leaf() -> None:
     X = np.arange(8.0).reshape(4, 2)
     assert len(DecisionTreeClassifier().fit(X, np.ones(4)).tree_) == 1

@@ -46,8 +46,8 @@ def test_steps_agree_with_scipy_and_scikit_learn(seed: int, n_components: int, n
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of course not, after one
         theirs.fit(X)
-    shares, likelihood = e_step(X, start)
-    ours = m_step(X, shares, 1e-6)
+    responsibilities, likelihood = e_step(X, start)
+    ours = m_step(X, responsibilities, 1e-6)
     assert likelihood == pytest.approx(theirs.lower_bound_, abs=1e-7)
     np.testing.assert_allclose(ours.weights, theirs.weights_, atol=1e-7)
     np.testing.assert_allclose(ours.means, theirs.means_, atol=1e-6)
@@ -60,11 +60,11 @@ def test_the_likelihood_never_falls() -> None:
     X, current = rng.normal(size=(150, 3)), random_mixture(rng, 3, 3)
     likelihoods = []
     for _ in range(40):
-        shares, likelihood = e_step(X, current)
+        responsibilities, likelihood = e_step(X, current)
         likelihoods.append(likelihood)
-        current = m_step(X, shares, reg_covar=0.0)
+        current = m_step(X, responsibilities, reg_covar=0.0)
     assert np.all(np.diff(likelihoods) >= -1e-10)
-    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_allclose(responsibilities.sum(axis=1), 1)
 
 
 def test_finds_the_blobs_that_scikit_learn_finds() -> None:
@@ -94,10 +94,10 @@ def test_a_component_on_a_single_point_does_not_collapse() -> None:
 def test_a_dead_component_stays_out_without_warnings() -> None:
     X = np.random.default_rng(3).normal(size=(30, 2))
     dead = Mixture(np.array([1.0, 0.0]), np.zeros((2, 2)), np.array([np.eye(2), np.eye(2)]))
-    shares, likelihood = e_step(X, dead)
-    assert shares.tolist() == [[1.0, 0.0]] * 30
+    responsibilities, likelihood = e_step(X, dead)
+    assert responsibilities.tolist() == [[1.0, 0.0]] * 30
     assert np.isfinite(likelihood)
-    assert np.isfinite(m_step(X, shares, 1e-6).covariances).all()
+    assert np.isfinite(m_step(X, responsibilities, 1e-6).covariances).all()
 
 
 def test_densities_that_underflow_still_share() -> None:
@@ -115,3 +115,11 @@ def test_too_few_iterations_are_told() -> None:
         GaussianMixture(3, max_iter=2, tol=1e-12).fit(X)
     with pytest.raises(ValueError, match="minimum of 2"):
         GaussianMixture().fit(X[:1])
+
+
+@pytest.mark.parametrize("parameters", [{"max_iter": 0}, {"n_init": 0}, {"n_components": 0}, {"reg_covar": -0.1}])
+def test_parameters_out_of_range_are_refused(parameters: dict[str, float]) -> None:
+    X = np.random.default_rng(6).normal(size=(20, 2))
+    model = GaussianMixture().fit(X).set_params(**parameters)  # a second fit must not keep what the first found
+    with pytest.raises(ValueError, match=f"^{next(iter(parameters))} .* {next(iter(parameters.values()))}"):
+        model.fit(X)

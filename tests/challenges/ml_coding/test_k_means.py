@@ -82,6 +82,35 @@ def test_as_many_clusters_as_rows_and_no_more() -> None:
     assert KMeans(1).fit(X).cluster_centers_[0] == pytest.approx(X.mean(axis=0))
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"init": "random"}, r"^init = 'random' is none of 'k-means\+\+'$"),
+        ({"init": np.zeros((2, 2))}, r"^init \(2, 2\) is not \(n_clusters, D\) = \(5, 2\)"),
+        ({"init": np.zeros((5, 1))}, r"^init \(5, 1\) is not"),  # a column would be repeated
+        ({"init": np.full((5, 2), np.nan)}, "NaN"),
+        ({"n_init": 0}, "^n_init"),
+        ({"max_iter": 0}, "^max_iter"),
+        ({"n_clusters": 0}, "^n_clusters"),
+    ],
+)
+def test_what_is_not_offered_is_refused(parameters: dict[str, object], message: str) -> None:
+    X = np.random.default_rng(6).normal(size=(20, 2))
+    with pytest.raises(ValueError, match=message):
+        KMeans(**{"n_clusters": 5, **parameters}).fit(X)
+
+
+def test_the_number_of_clusters_is_whole_and_within_the_rows_for_every_function() -> None:
+    X, rng = np.random.default_rng(7).normal(size=(4, 2)), np.random.default_rng(8)
+    with pytest.raises(TypeError, match="n_clusters"):
+        KMeans(2.5).fit(X)  # would be 3
+    for n_clusters in (0, 5):
+        with pytest.raises(ValueError, match="n_clusters"):
+            k_means_plus_plus(X, n_clusters, rng)
+        with pytest.raises(ValueError, match="n_clusters"):
+            lloyd(X, np.zeros((n_clusters, 2)), 1)
+
+
 def test_an_offset_changes_nothing() -> None:
     X, _ = make_blobs(200, centers=4, random_state=1)
     assert KMeans(4).fit(X + 1e7).inertia_ == pytest.approx(KMeans(4).fit(X).inertia_, rel=1e-6)

@@ -20,6 +20,13 @@ def test_signs_are_minus_for_the_first_class() -> None:
     assert signs.tolist() == [1, -1, 1]
 
 
+@pytest.mark.parametrize("code", [-1, 3])
+def test_a_place_outside_the_classes_is_refused(code: int) -> None:
+    with pytest.raises(ValueError, match=rf"{code}.* not within 0 to 2"):
+        one_hot(np.array([0, code, 1]), 3)
+    assert one_hot(np.array([], dtype=int), 3).shape == (0, 3)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [([1, 1, 1], "one class: "), ([1, 2, 3], "Only binary"), ([0.5, 1.5, 0.7], "Unknown label type")],

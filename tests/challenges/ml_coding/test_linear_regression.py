@@ -75,10 +75,20 @@ def test_the_loss_falls_at_every_step_up_to_the_critical_rate() -> None:
         assert len(model.loss_curve_) == model.n_iter_ > 1
 
 
-@pytest.mark.parametrize("parameters", [{"learning_rate": 2.0}, {"learning_rate": 0.0}, {"alpha": -1.0}])
-def test_what_cannot_converge_is_refused(parameters: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="learning rate"):
-        LinearRegression(solver="gradient", **parameters).fit(*problem(4, 2))
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"learning_rate": 2.0}, "^learning rate 2.0"),
+        ({"learning_rate": 0.0}, "^learning rate 0.0"),
+        ({"alpha": -1.0}, "^alpha = -1.0"),
+        ({"alpha": np.nan}, "^alpha = nan"),
+        ({"max_iter": 0}, "^max_iter == 0"),
+        ({"solver": "svd"}, "^solver = 'svd' is none of 'normal', 'gradient'$"),
+    ],
+)
+def test_what_cannot_converge_is_refused(parameters: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LinearRegression(**{"solver": "gradient", **parameters}).fit(*problem(4, 2))
 
 
 def test_unscaled_features_run_out_of_steps_and_say_so() -> None:

@@ -62,5 +62,12 @@ def test_one_class_and_no_penalty_are_refused() -> None:
     X, y = problem(3)
     with pytest.raises(ValueError, match="one class"):
         LinearSVM().fit(X, np.ones(len(X)))
-    with pytest.raises(ValueError, match="l2 must be above 0"):
-        LinearSVM(l2=0).fit(X, y)
+    for l2 in (0, np.nan):
+        with pytest.raises(ValueError, match="l2 must be above 0"):
+            LinearSVM(l2=l2).fit(X, y)
+
+
+@pytest.mark.parametrize("parameters", [{"max_iter": 0}, {"batch_size": 0}, {"batch_size": -1}])
+def test_without_a_step_nothing_is_learned_and_so_it_is_refused(parameters: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(parameters))} "):
+        LinearSVM(**parameters).fit(*problem(4))

@@ -85,3 +85,9 @@ def test_labels_are_kept_and_constant_features_ignored() -> None:
 def test_one_class_and_three_are_refused(labels: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"class|binary"):
         LogisticRegression().fit(np.eye(4), labels)
+
+
+@pytest.mark.parametrize("parameters", [{"l2": -0.1}, {"l2": np.nan}, {"max_iter": 0}])
+def test_parameters_out_of_range_are_refused(parameters: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(parameters))} "):
+        LogisticRegression(**parameters).fit(*problem(5))

@@ -84,3 +84,9 @@ def test_k_must_be_within_the_rows(k: int) -> None:
     with pytest.raises(ValueError, match=f"n_neighbors = {k} .* n_samples = 4"):
         KNeighborsClassifier(k).fit(X, [0, 0, 1, 1]).predict(X)
     assert KNeighborsRegressor(4).fit(X, X[:, 0]).predict(X[:1]).tolist() == [1.5]
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 2), (3,)])
+def test_queries_of_other_features_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"^X \(4, 3\) and queries .* are not \(N, D\) and \(M, D\)"):
+        nearest(np.zeros((4, 3)), np.zeros(shape), 1)

@@ -126,3 +126,21 @@ def test_it_bends_where_a_plane_fails() -> None:
     model = NeuralNetworkClassifier((16,), batch_size=4, max_iter=300).fit(X, y)
     assert model.predict(X).tolist() == y.tolist()
     assert model.loss_curve_[-1] < 0.1 < model.loss_curve_[0]
+
+
+@pytest.mark.parametrize("hidden_sizes", [(4,), ()])
+def test_another_activation_is_refused(hidden_sizes: tuple[int, ...]) -> None:
+    X, y = np.eye(4), [0, 1, 0, 1]
+    with pytest.raises(ValueError, match=r"^activation = 'logistic' is none of 'relu', 'tanh'$"):
+        NeuralNetworkClassifier(hidden_sizes, "logistic").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"batch_size": 0}, {"batch_size": -1}, {"max_iter": 0}, {"learning_rate": -0.1}, {"l2": -0.1},
+     {"momentum": -0.1}, {"momentum": 1.0}, {"learning_rate": np.nan}],
+    ids=str,
+)  # fmt: skip
+def test_parameters_out_of_range_are_refused(parameters: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(parameters))} "):
+        NeuralNetworkClassifier(**parameters).fit(np.eye(4), [0, 1, 0, 1])

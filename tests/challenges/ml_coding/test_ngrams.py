@@ -109,7 +109,13 @@ def test_equal_choices_are_as_many_as_the_perplexity() -> None:
     assert model.perplexity([list("abc")]) == pytest.approx(5, rel=1e-6)
 
 
-@pytest.mark.parametrize("parameters", [{"n": 0}, {"alpha": -1.0}])
-def test_parameters_without_meaning_are_refused(parameters: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="below"):
+@pytest.mark.parametrize("parameters", [{"n": 0}, {"alpha": -1.0}, {"alpha": math.nan}])
+def test_parameters_without_meaning_are_refused(parameters: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(parameters))} "):
         NGramModel(**parameters).fit([["a"]])
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_ngrams_have_a_token(n: int) -> None:
+    with pytest.raises(ValueError, match=f"^n == {n}"):
+        ngrams(["a", "b"], n)

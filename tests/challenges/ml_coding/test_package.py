@@ -9,6 +9,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 PACKAGE = REPOSITORY / "challenges" / "ml_coding"
 MODULES = sorted(path for path in PACKAGE.glob("*.py") if path.name != "__init__.py")
+SHARED = {"labels.py", "parameters.py"}
+"""Not algorithms."""
 MEASURED = REPOSITORY / "benchmarks" / "ml_coding.json"
 ROW = re.compile(
     r"^\| (?P<name>[^|]+?)(?P<star> \*)? \| (?P<files>\[[^|]+) \|.* \| (?P<ratio>[\d.]+) \|$", re.MULTILINE
@@ -29,7 +31,7 @@ def cases() -> dict[str, dict]:
 def test_a_file_is_read_in_one_sitting_and_says_what_it_costs(path: Path) -> None:
     source = path.read_text("utf-8")
     assert len(source.splitlines()) <= 155
-    if path.name not in ("labels.py", "sampling.py"):  # of sampling every function says its own
+    if path.name not in (*SHARED, "sampling.py"):  # of sampling every function says its own
         assert "\nComplexity" in source
 
 
@@ -50,5 +52,5 @@ def test_none_of_the_vectorised_is_ten_times_slower(cases: dict[str, dict]) -> N
 
 def test_the_readme_lists_every_file(rows: dict[str, re.Match[str]]) -> None:
     listed = {link for row in rows.values() for link in re.findall(r"\]\(([^)]+)\)", row["files"])}
-    assert {path.name for path in MODULES} - {"labels.py"} <= listed
+    assert {path.name for path in MODULES} - SHARED <= listed
     assert all((PACKAGE / link).is_file() for link in listed)

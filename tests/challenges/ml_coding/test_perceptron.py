@@ -1,6 +1,7 @@
 """The perceptron against scikit-learn's, mistake by mistake, and Novikoff's bound on them."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import linear_model
@@ -68,3 +69,8 @@ def test_it_leaves_the_zero_weights_of_its_start() -> None:
     model = Perceptron().fit([[0.0], [1.0]], [0, 1])
     assert model.n_mistakes_ > 0
     assert model.predict([[0.0], [1.0]]).tolist() == [0, 1]
+
+
+def test_without_an_epoch_nothing_is_learned_and_so_it_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^max_iter == 0"):
+        Perceptron(max_iter=0).fit([[0.0], [1.0]], [0, 1])

@@ -158,11 +158,19 @@ def test_without_repeats_the_weight_left_decides() -> None:
     assert sample_weighted_without_repeats(weights, 0, rng).tolist() == []
 
 
-@pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0], []])
+@pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0], [1e308, 1e308], []])
 def test_weights_that_mean_nothing_are_refused(weights: list[float]) -> None:
     for sample in (sample_weighted, sample_weighted_without_repeats):
         with pytest.raises(ValueError, match="weights"):
             sample(weights, 1, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("strata", [[["a"], ["b"], ["c"]], [["a", "b"], ["a", "b"]], "a"])
+def test_strata_that_are_not_one_a_row_are_refused(strata: object) -> None:
+    with pytest.raises(
+        ValueError, match=r"^strata .* are not \(N,\)"
+    ):  # of a column one row would be drawn again and again
+        sample_stratified(strata, 1, np.random.default_rng(0))
 
 
 def test_more_rows_than_there_are_is_refused() -> None:

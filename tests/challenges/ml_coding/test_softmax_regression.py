@@ -68,3 +68,9 @@ def test_far_queries_do_not_overflow() -> None:
     model = SoftmaxRegression().fit(*problem(4, 3))
     probabilities = model.predict_proba(np.full((1, 4), 1e6))
     assert probabilities.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("parameters", [{"l2": -0.1}, {"l2": np.nan}, {"max_iter": 0}])
+def test_parameters_out_of_range_are_refused(parameters: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(parameters))} "):
+        SoftmaxRegression(**parameters).fit(*problem(5, 3))

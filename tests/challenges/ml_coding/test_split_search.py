@@ -73,6 +73,24 @@ def test_thresholds_separate_neighbouring_floats_and_do_not_overflow(low: float,
     assert low <= split.threshold < high
 
 
+def test_another_criterion_is_refused() -> None:
+    X, Y = np.arange(4.0)[:, None], one_hot(np.array([0, 1, 1, 0]), 2)
+    with pytest.raises(ValueError, match=r"^criterion = 'log_loss' is none of 'gini', 'entropy', 'squared_error'$"):
+        best_split(X, Y, "log_loss")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("min_samples_leaf", [0, -1])
+def test_a_leaf_has_a_row(min_samples_leaf: int) -> None:
+    with pytest.raises(ValueError, match="min_samples_leaf"):
+        best_split(np.arange(4.0)[:, None], one_hot(np.array([0, 1, 1, 0]), 2), "gini", min_samples_leaf)
+
+
+@pytest.mark.parametrize("shape", [(4,), (5, 2), (3, 2)])
+def test_other_shapes_than_rows_and_classes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"not \(n, D\) and \(n, K\)"):
+        best_split(np.arange(4.0)[:, None], np.ones(shape), "gini")
+
+
 def test_equal_values_are_never_cut() -> None:
     assert best_split(np.ones((6, 2)), one_hot(np.array([0, 1, 0, 1, 0, 1]), 2), "gini") is None
     assert best_split(np.ones((1, 2)), np.eye(1), "gini") is None

@@ -57,3 +57,10 @@ def test_a_document_counts_a_term_once_in_df() -> None:
 def test_nothing_to_learn_is_refused() -> None:
     with pytest.raises(ValueError, match="none of 2 documents"):
         TfidfVectorizer().fit([[], []])
+
+
+@pytest.mark.parametrize("parameters", [{"tf": "log"}, {"idf": "smoothed"}, {"norm": "max"}])
+def test_variants_that_are_not_offered_are_refused(parameters: dict[str, str]) -> None:
+    name, value = next(iter(parameters.items()))
+    with pytest.raises(ValueError, match=f"^{name} = '{value}' is none of '"):
+        TfidfVectorizer(**parameters).fit([["a"]])

@@ -106,11 +106,17 @@ def test_queries_with_nothing_relevant_are_undefined_and_left_out_of_means() -> 
     ranked = [[0, 0], [0, 1]]
     assert np.isnan(recall_at_k(ranked, 1)).tolist() == [True, False]
     assert np.isnan(ndcg_at_k(ranked)).tolist() == [True, False]
+    assert np.isnan(average_precision_at_k(ranked)).tolist() == [True, False]
     assert mean_average_precision(ranked) == 0.5
     assert mean_reciprocal_rank(ranked) == 0.25  # nothing was found, whatever there was
     assert math.isnan(mean_average_precision([[0, 0]]))
     assert math.isnan(mean_reciprocal_rank(np.zeros((0, 3))))
     assert reciprocal_rank(np.zeros((2, 0))).tolist() == [0, 0]
+
+
+def test_what_only_looks_at_the_list_is_zero_where_nothing_is_relevant() -> None:
+    for metric in (precision_at_k, reciprocal_rank, dcg_at_k):
+        assert metric([[0, 0], [1, 0]], 1).tolist() == [0, 1]
 
 
 def test_equal_scores_keep_the_order_of_the_columns() -> None:
@@ -158,6 +164,11 @@ def test_a_perfect_order_scores_one_and_a_swap_towards_it_never_lowers(seed: int
         (lambda: recall_at_k([[1, 1]], 1, [1]), "no smaller"),
         (lambda: recall_at_k([[1, 1]], 1, [3, 3]), "a number a query"),
         (lambda: in_rank_order([[1, 0]], [[1.0]]), "differ"),
+        (lambda: in_rank_order([[1, 0]], [[1.0, np.nan]]), "^scores must not be NaN"),
+        *(
+            (lambda f=f: f([[1, 0]], gain="lin"), r"^gain = 'lin' is none of 'linear', 'exponential'$")
+            for f in (dcg_at_k, ndcg_at_k)
+        ),
         (lambda: ndcg_at_k([[1, 0]], all_grades=[[1], [1]]), "queries"),
     ],
 )
