@@ -23,7 +23,7 @@ FULL := $(VENV)/.full
 arg = $(if $($(1)),--$(2) "$($(1))")
 
 # glibc hands large tensors back to the kernel and asks for them again at every layer. Keeping them, in huge pages,
-# makes a training step on a CPU 1.2 to 1.8 times as fast (benchmarks/vinted_train.py).
+# makes a training step on a CPU 1.3 times as fast (benchmarks/vinted_train.json).
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 
 # Many containers forbid Python to keep what it has compiled: every process then compiles torch anew.
@@ -105,7 +105,7 @@ pictures: $(FULL) ## what README.md shows of each challenge, taken from the demo
 doctor: $(CORE) ## what is installed, which weights and data are here, what each challenge can do now
 	@$(PYTHON) -m challenges.doctor
 
-clean: ## remove the environment and everything generated
+clean: ## remove the environment, caches and predictions.*; data and runs stay
 	rm -rf $(VENV) mutants htmlcov .coverage* .pytest_cache .ruff_cache .mypy_cache .import_linter_cache *.egg-info predictions.*
 
 # ---- vinted

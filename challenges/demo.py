@@ -1,7 +1,8 @@
 """All challenges in one local web app: `make demo`.
 
 Each room is the service that its challenge has, with its page, limits and errors. It is built on the first visit, so
-that the front page is there at once. Only this module imports challenges, and nothing imports it.
+that the front page is there at once. Only this module imports several challenges; of challenges and `common`, nothing
+imports it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import typer
 
 from common.cli import DATA, create_app, print_summary, run
 from common.errors import UserError
+from common.options import JsonOption
+from common.service.logs import logger
 from common.service.verb import HOST, PORT, HostOption, PortOption, set_up_by
 
 if TYPE_CHECKING:
@@ -151,8 +154,10 @@ class Entrance:
             return
         try:
             room = await self._enter(name, scope["app"].state.exits)
-        except UserError as error:
-            self._closed[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a room lacks, its place tells, and the others stay open
+            if not isinstance(error, UserError):
+                logger.exception("a room failed to start", extra={"fields": {"room": name}})
+            self._closed[name] = str(error) if isinstance(error, UserError) else "failed to start; see the log"
             await self._front(scope, receive, send)
             return
         room.state.draining = scope["app"].state.draining
@@ -233,7 +238,7 @@ def serve(
     papers: Annotated[
         Path | None, typer.Option("--papers", help="Papers that NeurIPS searches. Default: as of neurips-search.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary line as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show all challenges in a browser until Ctrl-C. Prints the address once it listens."""
     with set_up_by("demo"):

@@ -28,6 +28,7 @@ from common.inference.batch import available_cores
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 _TARGET: Final = re.compile(r"^(?P<name>demo|[a-z]+-[a-z-]+):.*?## (?P<help>.*)$", re.MULTILINE)
+_NONE_HERE: Final = "none here: training, or `git checkout data/weights`, brings them"
 _SETS_UP: Final = re.compile(r"setting up: (?:what )?'?(?P<what>\w+)")
 
 app = create_app("doctor", "What is installed, which weights and data are here, what each challenge can do now.")
@@ -71,8 +72,13 @@ def examine(repository: Path) -> list[Challenge]:
         look(name, [name], f"{name.removeprefix('radix_')}-", (repository / "data" / name / "official").exists())
         for name in names
     ]
-    shared = sorted(path.name for path in (repository / "data" / "weights").iterdir() if path.name not in names)
-    return [*found, look("together", shared, "demo", None)]
+    home = repository / "data" / "weights"
+    if not home.is_dir():
+        together = dataclasses.replace(look("together", [], "demo", None), weights={"data/weights": _NONE_HERE})
+    else:
+        shared = sorted(path.name for path in home.iterdir() if path.name not in names)
+        together = look("together", shared, "demo", None)
+    return [*found, together]
 
 
 def _targets(repository: Path) -> Iterator[tuple[str, str]]:
@@ -94,9 +100,7 @@ def _weights(repository: Path, challenge: str) -> tuple[dict[str, str], list[str
     for folder in sorted(page.parent for page in (repository / "data" / "weights" / challenge).rglob("README.md")):
         manifest = folder / MANIFEST_NAME
         if not manifest.is_file():
-            fine[folder.relative_to(repository).as_posix()] = (
-                "none here: training, or `git checkout data/weights`, brings them"
-            )
+            fine[folder.relative_to(repository).as_posix()] = _NONE_HERE
             continue
         try:
             artifact = load_artifact(folder, str(json.loads(manifest.read_bytes()).get("challenge")))

@@ -219,8 +219,10 @@ def adopt(
 
 def _named(name: str) -> str:
     name = " ".join(name.split())
-    if not name or len(name) > MAX_NAME:
-        raise UserError(f"a theme needs a name of 1 to {MAX_NAME} characters: type one")
+    if not name:
+        raise UserError("a theme needs a name: type one")
+    if len(name) > MAX_NAME:
+        raise UserError(f"the theme {name[:60]!r}... has {len(name)} characters, more than {MAX_NAME}: shorten it")
     return name
 
 

@@ -198,9 +198,7 @@ class Store:
         if not who.strip():
             raise UserError("nobody is named who does this: type your name first")
         with writing(self.engine) as connection:
-            lock = sa.select(QUESTION.c.id).where(QUESTION.c.id == question).with_for_update()  # SQLite has one already
-            if connection.scalar(lock) is None:
-                raise UserError("this project is gone: somebody deleted it; choose another")
+            _lock(connection, question)
             book = self._codebook(connection, question)
             changes = operation(connection, book)
             check(book, changes)
@@ -252,9 +250,14 @@ class Store:
             ]
 
     def keep_result(self, question: int, kind: str, fingerprint: str, content: bytes) -> None:
-        """Keep a result in place of the last one of its kind."""
+        """Keep a result in place of the last one of its kind.
+
+        Raises:
+            UserError: the question's project was deleted meanwhile.
+        """
         values = {"fingerprint": fingerprint, "computed_at": datetime.now(UTC), "content": content}
         with writing(self.engine) as connection:
+            _lock(connection, question)
             where = (RESULT.c.question_id == question) & (RESULT.c.kind == kind)
             connection.execute(sa.delete(RESULT).where(where))
             connection.execute(sa.insert(RESULT).values(values | {"question_id": question, "kind": kind}))
@@ -270,6 +273,16 @@ class Store:
         where = (RESULT.c.question_id == question) & (RESULT.c.kind == kind) & (RESULT.c.fingerprint == fingerprint)
         with self.engine.connect() as connection:
             return connection.scalar(sa.select(RESULT.c.kind).where(where)) is not None
+
+
+def _lock(connection: sa.Connection, question: int) -> None:
+    """Let nobody else write to a question until the transaction ends; SQLite has one writer at a time anyway.
+
+    Raises:
+        UserError: the question is gone.
+    """
+    if connection.scalar(sa.select(QUESTION.c.id).where(QUESTION.c.id == question).with_for_update()) is None:
+        raise UserError("this project is gone: somebody deleted it; choose another")
 
 
 def open_store(url: str) -> Store:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
-from common.data.tables import check_output
+from common.data.tables import check_output, report_path, write_with_report
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
@@ -89,7 +89,7 @@ def cluster(
     check_output(out / "clusters.parquet", path)
     dataset = _load(path, layout, household, time, value, unit, start)
 
-    from challenges.radix_energy.predict import tabulate, write
+    from challenges.radix_energy.predict import tabulate
     from challenges.radix_energy.report import write_report
     from challenges.radix_energy.train import find_types, save_types, verdict
     from common.artifacts import fingerprint
@@ -104,13 +104,13 @@ def cluster(
         "n_atypical": int((~found.assignment.typical).sum()),
         "types": found.names,
     }
-    write(table, out / "clusters.parquet", summary | {"unused": dataset.unused, "input": dataset.report})
+    write_with_report(table, out / "clusters.parquet", summary | {"unused": dataset.unused, "input": dataset.report})
     write_report(out / "report.html", dataset, found, table)
     save_types(out, found, fingerprint([path]))
     text = (
         f"{out}: {summary['n_types']} types among {summary['n_households']} households of "
         f"{describe_data(path, generated)} ({dataset.report['layout']}); {summary['verdict']}; "
-        f"{summary['n_atypical']} fit nowhere{_unused(dataset, out / 'clusters.report.json')}"
+        f"{summary['n_atypical']} fit nowhere{_unused(dataset, report_path(out / 'clusters.parquet'))}"
     )
     print_summary(summary, text, as_json)
 
@@ -133,7 +133,7 @@ def assign(
 
     Example: [bold]assign --model types --data new_readings.csv --out assigned.parquet[/bold]
     """
-    from challenges.radix_energy.predict import tabulate, write
+    from challenges.radix_energy.predict import tabulate
     from challenges.radix_energy.train import load_types, look_at
 
     types = load_types(model)
@@ -148,11 +148,11 @@ def assign(
         "n_atypical": int((~assignment.typical).sum()),
     }
     report = summary | {"unused": dataset.unused, "input": dataset.report}
-    write(tabulate(dataset, households, assignment, types), out, report)
+    write_with_report(tabulate(dataset, households, assignment, types), out, report)
     text = (
         f"{out}: {summary['n_households']} households of {describe_data(path, generated)} "
         f"({dataset.report['layout']}) assigned to {len(types.names)} types; "
-        f"{summary['n_atypical']} fit nowhere{_unused(dataset, out.with_suffix('.report.json'))}"
+        f"{summary['n_atypical']} fit nowhere{_unused(dataset, report_path(out))}"
     )
     print_summary(summary, text, as_json)
 
@@ -170,6 +170,7 @@ def evaluate(
     from common.data.tables import write_json
 
     path, generated = _data_or_sample(data)
+    check_output(out, path)
     dataset = _load(path)
     metrics = evaluate_method(dataset.readings, seeds=range(seeds))
     write_json(metrics, out)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from challenges.radix_energy.cells import add_hours, read_hour_names, read_ids, read_numbers, read_seconds
 from challenges.radix_energy.layout import Layout, find_layout
 from challenges.radix_energy.repair import (
+    MAX_CELLS,
     NO_TIME,
     WATT_LEVEL,
     Grid,
@@ -69,11 +70,17 @@ class ReadOptions:
     start: date | None = None  # the first day, where hours have no dates
 
 
-def load(path: Path, options: ReadOptions = ReadOptions()) -> Dataset:
+def load(path: Path, options: ReadOptions = ReadOptions(), *, max_cells: int = MAX_CELLS) -> Dataset:
     """Read a CSV (also .tsv, .txt, .gz) or parquet file, a zip of one of these, or a folder that holds one.
 
+    Args:
+        path: the file or folder.
+        options: what to take as given.
+        max_cells: households times hours at most: a small file may hold few readings of very many.
+
     Raises:
-        UserError: there is no such file, several tables, no known layout, or no household that can be used.
+        UserError: there is no such file, several tables, no known layout, too many households times hours, or no
+            household that can be used.
     """
     path = Path(path)
     try:
@@ -83,7 +90,7 @@ def load(path: Path, options: ReadOptions = ReadOptions()) -> Dataset:
     except (pa.ArrowException, OSError) as error:
         what = str(error).split("\n")[0][:200]
         raise UserError(f"{path}: not readable as a table ({what}); write it again as CSV or parquet") from error
-    return _dataset(path, source.name, parsed, options)
+    return _dataset(path, source.name, parsed, options, max_cells)
 
 
 @dataclass(frozen=True)
@@ -191,11 +198,11 @@ def _refuse_nameless(name: str, seconds: NDArray[np.int64], cells: NDArray[np.fl
         )
 
 
-def _dataset(path: Path, name: str, parsed: Parsed, options: ReadOptions) -> Dataset:
+def _dataset(path: Path, name: str, parsed: Parsed, options: ReadOptions, max_cells: int) -> Dataset:
     repairs, ids = parsed.repairs, parsed.repairs.ids
     unit: str | None = options.unit if options.unit != "auto" else unit_in_words(parsed.value_names)
     solar = clear_negative(parsed.table, repairs)
-    grid = to_hours(parsed.table, is_power=unit in ("W", "kW"), repairs=repairs)
+    grid = to_hours(parsed.table, is_power=unit in ("W", "kW"), repairs=repairs, max_cells=max_cells)
     hours = grid.values  # (N, D * 24)
     unit, why = (unit, "as given") if options.unit != "auto" else _unit_by_size(unit, hours)
     if unit in ("W", "Wh"):

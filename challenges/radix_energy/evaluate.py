@@ -17,6 +17,7 @@ from challenges.radix_energy.features import Features
 from challenges.radix_energy.model import MAX_FITTED, HouseholdTypes, choose, fit_mixture, fit_space, in_order
 from challenges.radix_energy.sample import Sample, generate
 from common.cli import progress
+from common.errors import UserError
 from common.metrics.bootstrap import Interval
 from common.metrics.clustering import (
     adjusted_rand_index,
@@ -65,10 +66,14 @@ def evaluate(readings: dataset.Readings, *, seeds: Sequence[int] = SEEDS) -> dic
         readings: of the households to measure on, beside the generated ones; of more than model.MAX_FITTED, so many
             are drawn at random, because some of the methods take memory with their square.
         seeds: of the generated samples, whose numbers of types go through PLANTED_TYPES.
+
+    Raises:
+        UserError: no household has enough readings in odd and in even weeks.
     """
     n = len(readings.kwh)
     chosen = np.sort(np.random.default_rng(0).choice(n, min(n, MAX_FITTED), replace=False))
     kwh, dates = readings.kwh[chosen], readings.dates
+    split_weeks(kwh, dates)  # what cannot be split is told before the long work
     sample = generate()
     features = Series(kwh, dates).features
     types = HouseholdTypes().fit(features)
@@ -254,14 +259,16 @@ def split_weeks(kwh: NDArray[np.float32], dates: NDArray[np.datetime64]) -> tupl
     Weeks are counted from the first day, so that both halves begin on the same day of the week.
 
     Raises:
-        ValueError: no household can be used in both halves.
+        UserError: no household can be used in both halves.
     """
     odd = np.arange(len(dates)) // DAYS_OF_WEEK % 2 == 0
     used = np.ones(len(kwh), dtype=bool)
     for days in (odd, ~odd):
         used[list(unused_reasons(kwh[:, days]))] = False
     if not used.any():
-        raise ValueError(f"{len(dates)} days: no household has enough readings in both odd and even weeks")
+        raise UserError(
+            f"{len(dates)} days: no household has enough readings in both odd and even weeks; give two weeks or more"
+        )
     return Series(kwh[used][:, odd], dates[odd]), Series(kwh[used][:, ~odd], dates[~odd]), used
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from challenges.radix_energy.dataset import Dataset
 from challenges.radix_energy.describe import activity_words, composition_words
 from challenges.radix_energy.model import Assignment
 from challenges.radix_energy.train import Households, Types
-from common.data.tables import write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +39,3 @@ def tabulate(dataset: Dataset, households: Households, assignment: Assignment, t
     used["reason"] = None
     unused = pd.DataFrame({"household_id": list(dataset.unused), "reason": list(dataset.unused.values())})
     return pd.concat([used, unused.astype(object)], ignore_index=True) if len(unused) else used
-
-
-def write(table: pd.DataFrame, out: Path, report: dict[str, Any]) -> None:
-    """Write the table, and beside it `<out>.report.json`."""
-    write_parquet(table, out)
-    write_json(report, out.with_suffix(".report.json"))

@@ -222,11 +222,11 @@ def common_days(days: NDArray[np.int64], n_households: int) -> tuple[int, int]:
     return int(best[0][0]), int(best[0][-1])
 
 
-def to_hours(table: Long | Grid, *, is_power: bool, repairs: Repairs) -> Grid:
+def to_hours(table: Long | Grid, *, is_power: bool, repairs: Repairs, max_cells: int = MAX_CELLS) -> Grid:
     """Bring readings to all hours of whole days; no days where nothing is readable.
 
     Raises:
-        UserError: households times hours are too many to hold.
+        UserError: households times hours are more than `max_cells`.
     """
     if isinstance(table, Grid):
         readable = table.seconds != NO_TIME
@@ -234,12 +234,12 @@ def to_hours(table: Long | Grid, *, is_power: bool, repairs: Repairs) -> Grid:
             repairs.mark("no_time", table, ~readable & ~np.isnan(table.values))
             table = Grid(table.seconds[readable], np.ascontiguousarray(table.values[:, readable]))
         if len(table.seconds) and table.is_hourly():
-            return _place(table, repairs)
+            return _place(table, repairs, max_cells)
         table = as_long(table)
-    return _collect(table, is_power, repairs)
+    return _collect(table, is_power, repairs, max_cells)
 
 
-def _place(grid: Grid, repairs: Repairs) -> Grid:
+def _place(grid: Grid, repairs: Repairs, max_cells: int) -> Grid:
     """Put a grid of full hours into whole days."""
     days, starts = np.unique(grid.seconds // DAY_S, return_index=True)
     has_readings = np.logical_or.reduceat(~np.isnan(grid.values), starts, axis=1)  # (N, days)
@@ -251,20 +251,20 @@ def _place(grid: Grid, repairs: Repairs) -> Grid:
         repairs.mark("outside", grid, ~inside & ~np.isnan(grid.values))
     elif len(inside) == (last + 1 - first) * 24:
         return grid
-    placed = _no_readings(len(grid.values), first, last)
+    placed = _no_readings(len(grid.values), first, last, max_cells)
     placed.values[:, grid.seconds[inside] // HOUR_S - first * 24] = grid.values[:, inside]
     return placed
 
 
-def _no_readings(n_households: int, first: int = 0, last: int = -1) -> Grid:
+def _no_readings(n_households: int, first: int = 0, last: int = -1, max_cells: int = MAX_CELLS) -> Grid:
     n_days = last + 1 - first
     shape = n_households, n_days * 24
-    if n_households * n_days * 24 > MAX_CELLS:
+    if n_households * n_days * 24 > max_cells:
         raise UserError(f"{n_households} households over {n_days} days are too many at once; give a shorter time")
     return Grid(first * DAY_S + np.arange(shape[1]) * HOUR_S, np.full(shape, np.nan, np.float32))
 
 
-def _collect(table: Long, is_power: bool, repairs: Repairs) -> Grid:
+def _collect(table: Long, is_power: bool, repairs: Repairs, max_cells: int) -> Grid:
     """Sort readings, join those of one hour, and put them into whole days."""
     n_households = len(repairs.ids)
     table = _sorted(_readable(table, repairs), repairs)
@@ -278,7 +278,7 @@ def _collect(table: Long, is_power: bool, repairs: Repairs) -> Grid:
         repairs.mark("outside", table, outside)
         table = table.take(~outside)
     del days, outside
-    grid = _no_readings(n_households, first, last)
+    grid = _no_readings(n_households, first, last, max_cells)
     cells = table.codes * np.int64(len(grid.seconds)) + (table.seconds // HOUR_S - first * 24)
     per_hour = _cadence(table, n_households)
     off = table.seconds % (HOUR_S // per_hour)[table.codes] != 0

@@ -44,9 +44,7 @@ COLOURS: Final = (
 )  # fmt: skip
 
 
-def write_report(
-    path: Path, dataset: Dataset, found: Found, table: pd.DataFrame, stabilities: Sequence[float] | None = None
-) -> None:
+def write_report(path: Path, dataset: Dataset, found: Found, table: pd.DataFrame) -> None:
     """Write one HTML file that needs nothing else: no script, no network; it can be printed, or read on a phone.
 
     Args:
@@ -54,7 +52,6 @@ def write_report(
         dataset: what the types were found on.
         found: the types; its households are those of `dataset.readings`, row by row.
         table: of `predict.tabulate`; its first N rows are those households.
-        stabilities: of each type, from 0 to 1; None leaves the column out.
 
     Raises:
         UserError: the folder cannot be written.
@@ -65,14 +62,12 @@ def write_report(
     environment.filters["number"] = lambda value: f"{value:,.0f}"
     template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
     with use_style():
-        page = template.render(_content(dataset, found, table.iloc[: len(dataset.readings.household_ids)], stabilities))
+        page = template.render(_content(dataset, found, table.iloc[: len(dataset.readings.household_ids)]))
     with replace_atomically(path) as part:
         part.write_text(page, encoding="utf-8")
 
 
-def _content(
-    dataset: Dataset, found: Found, table: pd.DataFrame, stabilities: Sequence[float] | None
-) -> dict[str, Any]:
+def _content(dataset: Dataset, found: Found, table: pd.DataFrame) -> dict[str, Any]:
     """Everything the template shows."""
     model, assignment, readings = found.model, found.assignment, dataset.readings
     points = model.space_.place(found.households.features)[:, :2]
@@ -91,8 +86,7 @@ def _content(
         "clear": model.chosen_.stability >= CLEAR,
         "limit": CLEAR,
         "usual_kwh": found.usual["kwh_per_day"],
-        "types": _types(readings, found, stabilities),
-        "has_stabilities": stabilities is not None,
+        "types": _types(readings, found),
         "map": _image(map_figure(points, assignment.types, assignment.typical)),
         "n_drawn": min(len(points), MAX_DRAWN),
         "numbers": _image(number_figure(candidates, model.chosen_)) if candidates else "",
@@ -105,7 +99,7 @@ def _content(
     }
 
 
-def _types(readings: Readings, found: Found, stabilities: Sequence[float] | None) -> list[dict[str, Any]]:
+def _types(readings: Readings, found: Found) -> list[dict[str, Any]]:
     """What the template shows of each type; households that fit nowhere count in none."""
     assignment, descriptors = found.assignment, found.households.descriptors
     rng = np.random.default_rng(0)
@@ -127,7 +121,6 @@ def _types(readings: Readings, found: Found, stabilities: Sequence[float] | None
             "share": len(rows) / len(assignment.types),
             "kwh": summaries.loc[kind, "kwh_per_day"],
             "when": when[kind],
-            "stability": stabilities[kind] if stabilities is not None else None,
         }
         if len(rows):
             shown |= {

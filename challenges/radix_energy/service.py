@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).with_name("page.html")
 ROUTE = "/v1/types"
+MAX_CELLS: Final = 50_000_000
+"""Households times hours of a file, 200 MB: whatever is sent, an answer takes no gigabytes."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -78,10 +80,10 @@ def answer(data: bytes) -> TypesAnswer:
     """Find the types of a CSV or parquet file, or a zip of one.
 
     Raises:
-        ItemError: it cannot be read, or has too few households.
+        ItemError: it cannot be read, or has too few or too many households.
     """
     with uploaded_table(data) as path:
-        dataset = load(path)
+        dataset = load(path, max_cells=MAX_CELLS)
         found = find_types(dataset.readings)
         report = path.with_name("report.html")
         write_report(report, dataset, found, tabulate(dataset, found.households, found.assignment, found))

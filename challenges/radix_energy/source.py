@@ -102,6 +102,11 @@ def _unpacked(name: str, content: pa.Buffer) -> tuple[str, pa.Buffer]:
 def _delimited(name: str, content: pa.Buffer) -> Source:
     text = open_delimited(content, name, _HEAD_ROWS, _HEAD_CELLS)
     header = not looks_like_data(text.head)
+    if header and len(text.head[0]) < text.width - 1:  # rows cut to it would lose their readings
+        raise UserError(
+            f"{name}: the first line ({','.join(text.head[0])[:60]!r}) has fewer cells than the rows below it "
+            f"({len(text.head[0])}, not {text.width}); remove the lines above the header"
+        )
     names = text.head[0] if header else [f"column {i + 1}" for i in range(text.width)]
     names = names + [""] * (text.width - len(names))
     rows = [(row + [""] * text.width)[: text.width] for row in text.head[int(header) :]]

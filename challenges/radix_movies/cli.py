@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
-from common.data.tables import check_output
+from common.data.tables import check_output, report_path, write_with_report
+from common.errors import UserError, first_line
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
@@ -50,7 +51,7 @@ def predict(
     """
     from challenges.radix_movies.dataset import load
     from challenges.radix_movies.layout import GENRES
-    from challenges.radix_movies.predict import predict_dataset, tabulate, write
+    from challenges.radix_movies.predict import predict_dataset, tabulate
 
     path, generated = _data_or_sample(data)
     check_output(out, path)
@@ -65,13 +66,15 @@ def predict(
         "modalities": dict(Counter(found.modalities).most_common()),
         "flaws": dict(flaws.counts),
     }
-    write(tabulate(dataset.films, found, GENRES), out, summary | {"flaws": flaws.as_dict(), "layout": dataset.found})
+    write_with_report(
+        tabulate(dataset.films, found, GENRES), out, summary | {"flaws": flaws.as_dict(), "layout": dataset.found}
+    )
     used = ", ".join(f"{count} from {name}" for name, count in summary["modalities"].items())
     text = f"{out}: {len(dataset.films)} films of {describe_data(path, generated)}: {used}"
     if "synopsis" not in dataset.found["columns"]:
         text += "; no column was taken for synopses (synopsis, overview, plot ...)"
     if flaws.counts:
-        text += f"; {flaws.counts.total()} flaws, see {out.with_suffix('.report.json')}"
+        text += f"; {flaws.counts.total()} flaws, see {report_path(out)}"
     print_summary(summary, text, as_json)
 
 
@@ -87,14 +90,14 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Fit all machines on all labelled films and write a model."""
-    import json
-
     from challenges.radix_movies.dataset import load
     from challenges.radix_movies.train import prepare
     from challenges.radix_movies.train import train as train_model
+    from common.artifacts import MANIFEST_NAME
 
     path, generated = _data_or_sample(data)
-    measured = json.loads(metrics.read_text(encoding="utf-8"))["scores"] if metrics else {}
+    check_output(out / MANIFEST_NAME)
+    measured = _measured(metrics) if metrics else {}
     prepared = prepare(load(path, labelled=True), runs, seed)
     train_model(prepared, out, measured)
     text = f"{out}: trained on {len(prepared.features)} films of {describe_data(path, generated)}"
@@ -117,6 +120,7 @@ def evaluate(
     from common.artifacts import load_artifact
 
     path, generated = _data_or_sample(data)
+    check_output(out / "metrics.json")
     fingerprint = load_artifact(model, "radix_movies").manifest.data_fingerprint
     metrics = evaluate_model(load_model(model), load(path, labelled=True), out, fingerprint)
     text = f"{out}: {metrics['n_films']} films of {describe_data(path, generated)}: {headline(metrics)}"
@@ -146,6 +150,7 @@ def compare(
     from common.metrics.bootstrap import Interval
 
     path, generated = _data_or_sample(data)
+    check_output(out, path)
     dataset = load(path, labelled=True)
     prepared = prepare(dataset, runs)
     tuned = None
@@ -178,3 +183,15 @@ def serve(
 
     create = partial(create_movies_service, model)
     serve_until_stopped(create, MoviesSettings, "Film genres are served", host=host, port=port, as_json=as_json)
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    """The scores in the file that `compare` wrote."""
+    import json
+
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["scores"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{path}: no scores in it ({first_line(error)}); name the JSON file that compare wrote"
+        ) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from challenges.radix_movies.layout import (
     split_genres,
 )
 from challenges.radix_movies.synopsis import clean_text, is_empty, is_foreign
-from common.data.archives import ArchiveLimits, FileStore, MemberError, index_by_stem, open_store
+from common.data.archives import ArchiveLimits, FileStore, MemberError, index_by_stem, open_store, unpack
 from common.data.images import ImageError, decode_image, resize_image
 from common.data.text_tables import TextTable, find_columns, name_some, read_text_table
 from common.errors import UserError
@@ -145,24 +144,11 @@ def load(path: Path, *, labelled: bool = False) -> Dataset:
 
 
 def _unwrap(path: Path) -> Path:
-    """Copy a zip of the whole data set into a temporary folder that ends with the process."""
-    folder = tempfile.TemporaryDirectory(prefix="movies-")
-    _UNWRAPPED.append(folder)
-    with open_store(path, ArchiveLimits(max_member_bytes=8_000_000_000)) as store:
-        for name in store.names:
-            target = Path(folder.name) / name  # `open_store` refused every name that leaves the folder
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                target.write_bytes(store.read(name))
-            except MemberError as error:
-                raise UserError(f"{path}: {error}; download or copy it again") from error
-    here = Path(folder.name)
+    """Unpack a zip of the whole data set; the folder that alone is in it, or in that, is the data set's."""
+    here = unpack(path, ArchiveLimits(max_member_bytes=8_000_000_000))
     while len(inside := [p for p in here.iterdir() if not p.name.startswith(("__", "."))]) == 1 and inside[0].is_dir():
         here = inside[0]
     return here
-
-
-_UNWRAPPED: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def _read_films(table: TextTable, columns: Mapping[str, int], flaws: FlawLog) -> list[Film]:

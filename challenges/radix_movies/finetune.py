@@ -6,6 +6,7 @@ half precision, so that an epoch costs a fraction of a pass through the whole ne
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -129,13 +130,15 @@ def cross_validate_upper(
 ) -> Floats:
     """(N, G) probabilities for the films of the folds `held_out`, nan for the others.
 
-    What a fold took minutes to find is kept in the folder `runs` and taken from there.
+    What a fold took minutes to find is kept in the folder `runs`, which is this data's, by what else decides it.
     """
     labels = dataset.labels
     chances = np.full(labels.shape, np.nan, np.float32)
     maps: NDArray[np.float16] | None = None
+    settings = repr((schedule, N_FROZEN, POSTER_SIZE))
+    key = hashlib.sha256(folds.tobytes() + settings.encode()).hexdigest()[:16]
     for fold in held_out:
-        kept, inside = runs / f"fine-tuned-fold-{fold}.npy", folds == fold
+        kept, inside = runs / f"fine-tuned-{key}-fold-{fold}.npy", folds == fold
         if not kept.is_file():
             maps = frozen_maps(dataset) if maps is None else maps
             net = fit_upper(maps, labels, np.flatnonzero(~inside), fold, schedule)

@@ -209,11 +209,3 @@ def tabulate(films: Sequence[Film], predictions: Predictions, genres: Sequence[s
     columns |= {f"genre{i + 1}": names[:, i] for i in range(N_ANSWERS)}
     columns |= {f"probability{i + 1}": chances[:, i].astype(np.float64) for i in range(N_ANSWERS)}
     return pd.DataFrame(columns | {"modalities": predictions.modalities})
-
-
-def write(frame: pd.DataFrame, out: Path, report: dict[str, Any]) -> None:
-    """Write the predictions and, beside them, `<out>.report.json`."""
-    from common.data.tables import write_json, write_parquet
-
-    write_parquet(frame, out)
-    write_json(report, out.with_suffix(".report.json"))

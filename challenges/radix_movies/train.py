@@ -30,6 +30,7 @@ from challenges.radix_movies.model import (
     text_kernel,
 )
 from common.artifacts import fingerprint, load_artifact
+from common.data.tables import replace_atomically
 
 GRAMS: Final = (0.5, 1.0)
 RIDGES: Final = (1.0, 2.0, 4.0)
@@ -67,8 +68,8 @@ def prepare(dataset: Dataset, runs: Path, seed: int = 0) -> TrainingSet:
     network = folder / f"poster-{seed}.onnx"
     cache = folder / f"features-{seed}-{text_encoder()['sha256'][:16]}.npz"
     if not network.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        network.write_bytes(export_poster_network(_typical_posters(dataset, seed)))
+        with replace_atomically(network) as part:
+            part.write_bytes(export_poster_network(_typical_posters(dataset, seed)))
     if cache.is_file():
         features, pictures = _read_features(cache, dataset)
     else:
@@ -92,8 +93,6 @@ def _typical_posters(dataset: Dataset, seed: int) -> list[NDArray[np.uint8]]:
 
 
 def _keep_features(path: Path, features: Features, pictures: Pictures) -> None:
-    from common.data.tables import replace_atomically
-
     known = [value is not None for value in pictures.hashes]
     with replace_atomically(path) as part, part.open("wb") as file:
         np.savez(

@@ -12,6 +12,7 @@ Vocabulary = Mapping[str, int]
 """In how many papers a word stands, in lower case."""
 
 MAX_CHARACTERS: Final = 20_000  # of an abstract; the longest of 20,196 real ones has 3,000
+_MOST_PASSES: Final = 20  # over one text; real ones are clean after three, "abstract:abstract:..." after thousands
 _KNOWN: Final = 3  # papers that have a word which is no slip
 _COMMON: Final = 20  # papers that have a word which a glued one may be split into
 
@@ -30,7 +31,7 @@ _CODE_SENTENCE: Final = re.compile(
 )
 _BROKEN: Final = re.compile(r"\b([^\W\d_]{2,})- ([^\W\d_]{2,})\b")
 _WORD: Final = re.compile(r"([^\W\d_]{2,})")
-_GLUED_LENGTH: Final = 8
+_GLUED_LENGTHS: Final = range(8, 61)  # the longest that falls into two words has 25
 _SPACES: Final = re.compile(r"\s+")
 
 _LATEX: Final = re.compile(r"\\[a-zA-Z@]+|\$[^$]+\$|\\.?|[{}~]|\$(?!\d)")
@@ -70,15 +71,16 @@ def clean_text(text: str, vocabulary: Vocabulary | None = None) -> tuple[str, Co
     if len(text) > MAX_CHARACTERS:
         text = text[:MAX_CHARACTERS]
         flaws["cut"] = 1
-    mended = -1
     # What one rule mends may uncover work for another ('\\(cid:9)alpha'): once more, until nothing is found.
-    while mended < flaws.total():
+    for _ in range(_MOST_PASSES):
         mended = flaws.total()
         for rule in (_plain_characters, _without_hyphens, _without_latex, _without_boilerplate):
             text = rule(text, flaws)
         if vocabulary is not None:
             text = _mend_words(text, vocabulary, flaws)
         text = _SPACES.sub(" ", text).strip()
+        if flaws.total() == mended:
+            break
     return text, flaws
 
 
@@ -168,7 +170,7 @@ def _mend_words(text: str, vocabulary: Vocabulary, flaws: Counter[str]) -> str:
 
 def _safe_cut(word: str, known: Callable[[str, int], bool]) -> int:
     """Where an unknown word falls into two common ones; 0 where in no way or in more than one."""
-    if len(word) < _GLUED_LENGTH or not word.islower():
+    if len(word) not in _GLUED_LENGTHS or not word.islower():
         return 0
     cuts = [i for i in range(3, len(word) - 2) if known(word[:i], _COMMON) and known(word[i:], _COMMON)]
     return cuts[0] if len(cuts) == 1 else 0

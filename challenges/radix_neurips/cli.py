@@ -9,7 +9,7 @@ from zlib import crc32
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
-from common.data.tables import check_output
+from common.data.tables import check_output, report_path, write_with_report
 from common.errors import UserError
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
@@ -120,15 +120,16 @@ def batch(
 ) -> None:
     """Find the most similar papers of many queries.
 
-    Writes a row for every find: query_id, rank (from 1), paper_id, score (0 to 1). A query never finds the paper of
-    its own id. Beside it <out>.report.json: what was mended in the texts, rows that could not be used, and which
-    finds have the query's very abstract under another id.
+    Writes a row for every find: query_id, rank (from 1), paper_id, score (a mean of cosines: at most 1, below 0
+    where nothing is alike). A query never finds the paper of its own id; without an id column the rows of --corpus
+    and --queries have none in common. Beside it <out>.report.json: what was mended in the texts, rows that could not
+    be used, and which finds have the query's very abstract under another id.
 
     Example: [bold]batch --corpus papers.csv --queries queries.csv --k 100 --out similar.parquet[/bold]
     """
     from challenges.radix_neurips.dataset import load
     from challenges.radix_neurips.lexical import load_keyphraseness
-    from challenges.radix_neurips.predict import rank, tabulate, write
+    from challenges.radix_neurips.predict import rank, tabulate
     from common.models.text import load_text_encoder
 
     encoder, phrases = load_text_encoder(model), load_keyphraseness(model)
@@ -136,7 +137,7 @@ def batch(
     columns = _columns(id_column, title_column, abstract_column, year_column)
     check_output(out, path, *([queries] if queries else []))
     papers = load(path, columns)
-    asked = papers if queries is None else load(queries, columns)
+    asked = papers if queries in (None, path) else load(queries, columns)
     found, scores = rank(papers, asked, encoder, phrases, k)
     table, identical = tabulate(papers, asked, found, scores)
     summary: dict[str, Any] = {
@@ -151,7 +152,7 @@ def batch(
         "encoder": encoder.fingerprint,
     }
     report = summary | {"identical_abstracts": identical, "corpus_report": papers.report}
-    write(table, out, report if queries is None else report | {"queries_report": asked.report})
+    write_with_report(table, out, report if queries is None else report | {"queries_report": asked.report})
     text = (
         f"{out}: {found.shape[1]} papers for each of {len(asked)} queries among the {len(papers)} papers of "
         f"{describe_data(path, generated)}{_unusable(summary['n_unusable'], out)}"
@@ -181,6 +182,7 @@ def index(
     from common.data.tables import write_json
 
     path, generated = _data_or_sample(data)
+    out = out.resolve()  # '.' has no name to call the report by
     check_output(out / MANIFEST_NAME)
     corpus = load(path, _columns(id_column, title_column, abstract_column, year_column))
     searcher = build_searcher(corpus, model, data_fingerprint=fingerprint([path]), engine=engine)
@@ -193,7 +195,7 @@ def index(
         "n_unusable": len(corpus.report["unusable"]),
         "encoder": searcher.encoder.fingerprint,
     }
-    write_json(summary | {"corpus_report": corpus.report}, out.with_suffix(".report.json"))
+    write_json(summary | {"corpus_report": corpus.report}, report_path(out))
     text = f"{out}: {len(corpus)} papers of {describe_data(path, generated)}{_unusable(summary['n_unusable'], out)}"
     print_summary(summary, text, as_json)
 
@@ -216,9 +218,10 @@ def train(
     from challenges.radix_neurips.dataset import load
     from challenges.radix_neurips.relevance import read_keywords
     from challenges.radix_neurips.train import train as train_encoder
-    from common.artifacts import fingerprint
+    from common.artifacts import MANIFEST_NAME, fingerprint
 
     path, generated = _data_or_sample(data)
+    check_output(out / MANIFEST_NAME)
     names = read_keywords(keywords, canon)
     encoder = train_encoder(load(path), names, out, data_fingerprint=fingerprint([path, keywords]), held_out=held_out)
     text = f"{out}: encoder {encoder.fingerprint}, adapted to {describe_data(path, generated)}"
@@ -248,12 +251,14 @@ def evaluate(
     from common.data.tables import write_json
     from common.models.text import load_text_encoder
 
-    plain, adapted = load_text_encoder(), load_text_encoder(model)
     path, generated = _data_or_sample(data)
-    metrics: dict[str, Any] = {"topics": topic_view(generate(), plain, adapted)}
-    if keywords is not None:
+    check_output(out, path, *(given for given in (keywords, canon) if given))
+    plain, adapted = load_text_encoder(), load_text_encoder(model)
+    metrics: dict[str, Any] = {}
+    if keywords is not None:  # first, for it may be refused
         names = read_keywords(keywords, canon)
-        metrics |= evaluate_ranker(load(path), load(path, mend=False), names, plain, adapted, years)
+        metrics = evaluate_ranker(load(path), load(path, mend=False), names, plain, adapted, years)
+    metrics = {"topics": topic_view(generate(), plain, adapted)} | metrics
     write_json(metrics, out)
     asked = describe_data(path, generated) if keywords is not None else "generated topics (no --keywords given)"
     summary = {"out": out, "data": path, "generated_sample": generated}
@@ -332,4 +337,4 @@ def _columns(paper_id: str | None, title: str | None, abstract: str | None, year
 
 
 def _unusable(n_rows: int, out: Path) -> str:
-    return f"; {n_rows} rows could not be used, see {out.with_suffix('.report.json')}" if n_rows else ""
+    return f"; {n_rows} rows could not be used, see {report_path(out)}" if n_rows else ""

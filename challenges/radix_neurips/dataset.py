@@ -42,6 +42,7 @@ class Corpus:
     titles: list[str]  # cleaned
     abstracts: list[str]  # cleaned; may be empty where there is a title
     report: dict[str, Any]  # what was found, mended and left out, and how often
+    numbered: bool = False  # the ids are row numbers, which say nothing in another table
 
     def __len__(self) -> int:
         """Return N."""
@@ -55,7 +56,7 @@ class Corpus:
         """Return some of the papers."""
         rows = np.arange(len(self))[rows]
         titles, abstracts = ([texts[i] for i in rows] for texts in (self.titles, self.abstracts))
-        return Corpus(self.ids[rows], self.years[rows], titles, abstracts, self.report)
+        return Corpus(self.ids[rows], self.years[rows], titles, abstracts, self.report, self.numbered)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ def load(
     n_rows = len(table.rows)
     titles, abstracts = (cells.get(field, [""] * n_rows) for field in ("title", "abstract"))
     abstracts = ["" if text.strip().lower() in _NO_ABSTRACT else text for text in abstracts]
-    ids = [cell.strip() for cell in cells["paper_id"]] if "paper_id" in cells else [str(i) for i in range(n_rows)]
+    numbered = "paper_id" not in cells
+    # Ids are printed as they are: what a terminal would obey goes.
+    ids = [str(i) if numbered else _printable(cells["paper_id"][i]) for i in range(n_rows)]
     if vocabulary is None:
         vocabulary = count_words(map(" ".join, zip(titles, abstracts, strict=True)))
     flaws = FlawCounts()
@@ -112,9 +115,8 @@ def load(
         "without_year": int((years == 0).sum()),
         "mended": flaws.as_dict(),
     }
-    cleaned = Corpus(
-        np.array([ids[i] for i in rows]), years, [titles[i] for i in rows], [abstracts[i] for i in rows], report
-    )
+    kept_ids, kept_titles, kept_abstracts = ([texts[i] for i in rows] for texts in (ids, titles, abstracts))
+    cleaned = Corpus(np.array(kept_ids), years, kept_titles, kept_abstracts, report, numbered)
     report |= _describe_abstracts(cleaned)
     return cleaned
 
@@ -151,6 +153,10 @@ def _find_columns(table: TextTable, given: Columns) -> dict[str, int]:
             "it with --title-column and --abstract-column"
         )
     return found
+
+
+def _printable(cell: str) -> str:
+    return "".join(filter(str.isprintable, cell)).strip()
 
 
 def _unusable_rows(ids: Sequence[str], titles: Sequence[str], abstracts: Sequence[str]) -> dict[int, str]:

@@ -14,6 +14,7 @@ from challenges.radix_neurips.lexical import Keyphraseness, Tfidf, bm25_scores
 from challenges.radix_neurips.model import DENSE_WEIGHT, Floats, Vectors, best, combine, hybrid_scores
 from challenges.radix_neurips.relevance import Keywords, keyphraseness_of, shared_keywords
 from common.cli import progress
+from common.errors import UserError
 from common.metrics.bootstrap import bootstrap_interval
 from common.metrics.ranking import average_precision_at_k, ndcg_at_k, recall_at_k, reciprocal_rank
 
@@ -61,9 +62,16 @@ def evaluate(
         plain: the encoder off the shelf.
         adapted: the encoder as shipped; it must not have seen keywords of the second year.
         years: from whose keywords terms were weighed, and whose papers are asked about.
+
+    Raises:
+        UserError: no two papers of the second year share a rare keyword.
     """
     asked = corpus.select(corpus.years == years[1])
     relevant = shared_keywords(asked.ids, keywords)
+    if not relevant:
+        raise UserError(
+            f"no two of the {len(asked)} papers of {years[1]} share a rare keyword: give other --years or more keywords"
+        )
     taught = {
         str(paper_id): keywords.get(str(paper_id), frozenset()) for paper_id in corpus.ids[corpus.years == years[0]]
     }

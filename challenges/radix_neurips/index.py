@@ -54,14 +54,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Years:
-    """From the first to the last year, both included; None is open."""
+    """From the first to the last year, both included; None is open. 0, an unknown year, lies in no bounds."""
 
     first: int | None = None
     last: int | None = None
 
     def hold(self, years: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Return, for each year, whether it is one of these."""
-        held = np.ones(years.shape, np.bool_)
+        held = years > 0 if self != ALL_YEARS else np.ones(years.shape, np.bool_)
         if self.first is not None:
             held &= years >= self.first
         if self.last is not None:

@@ -119,11 +119,18 @@ def load_searcher(directory: Path, model: Path) -> Searcher:
     Raises:
         UserError: no index there, a damaged one, or one of another encoder.
     """
+    encoder = _question_encoder(model)
+    try:
+        return _read_searcher(directory, encoder)
+    except (UserError, OSError, RuntimeError):  # maybe replaced meanwhile, the files of the old manifest gone
+        return _read_searcher(directory, encoder)
+
+
+def _read_searcher(directory: Path, encoder: TextEncoder) -> Searcher:
     import pyarrow.parquet as pq
     from safetensors.numpy import load
     from scipy.sparse import csr_matrix
 
-    encoder = _question_encoder(model)
     store, artifact, paths = load_store(directory, encoder.fingerprint)
     try:
         texts, arrays = pq.ParquetFile(paths[_TEXTS]).read().to_pydict(), load(paths[_TERMS].read_bytes())

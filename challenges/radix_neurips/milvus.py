@@ -110,7 +110,8 @@ class MilvusStore:
     ) -> Neighbours:
         """Return the k nearest papers of each query. The excluded are asked for in excess, and dropped here."""
         excluded = set(exclude)
-        bounds = (("year >=", years.first), ("year <=", years.last))
+        known = ("year >", None if years == ALL_YEARS else 0)
+        bounds = (known, ("year >=", years.first), ("year <=", years.last))
         rows = self._ask(
             self._client.search,
             self.collection,

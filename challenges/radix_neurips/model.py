@@ -68,7 +68,7 @@ def combine(title: Floats, abstract: Floats) -> Floats:
 
 
 def hybrid_scores(queries: Vectors, papers: Vectors, dense_weight: float = DENSE_WEIGHT) -> Floats:
-    """Return (Q, N) scores from 0 to 1: the weighted mean of two cosines, by words and by meaning.
+    """Return (Q, N) scores: the weighted mean of two cosines, by words (from 0 to 1) and by meaning (from -1).
 
     A sum of scores as they are, without a rank or a normalisation by query: both are cosines, so that a query
     which only one of the two knows how to answer is left to that one.

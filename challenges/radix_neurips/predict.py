@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,6 @@ from challenges.radix_neurips.dataset import Corpus, abstract_key
 from challenges.radix_neurips.lexical import Keyphraseness, Tfidf
 from challenges.radix_neurips.model import Floats, best, hybrid_scores, represent
 from common.cli import progress
-from common.data.tables import write_json, write_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +23,14 @@ _QUERIES_AT_A_TIME: Final = 256
 def rank(
     corpus: Corpus, queries: Corpus, encoder: TextEncoder, phrases: Keyphraseness | None, k: int
 ) -> tuple[NDArray[np.int64], Floats]:
-    """Return the rows (Q, k) of the corpus that are the most similar to each query, and their scores, from 0 to 1.
+    """Return the rows (Q, k) of the corpus that are the most similar to each query, and their scores, at most 1.
 
-    A query never finds the paper of its own id. A paper of the same abstract under another id is found: whether it
-    counts is for the reader to say, and `tabulate` names it.
+    A query never finds the paper of its own id; row numbers are ids within one corpus only. A paper of the same
+    abstract under another id is found: whether it counts is for the reader to say, and `tabulate` names it.
     """
     papers, texts = corpus.papers(), queries.papers()
-    position = {str(paper_id): row for row, paper_id in enumerate(corpus.ids)}
+    comparable = queries is corpus or not (corpus.numbered or queries.numbered)
+    position = {str(paper_id): row for row, paper_id in enumerate(corpus.ids)} if comparable else {}
     own = np.array([position.get(str(query_id), -1) for query_id in queries.ids], dtype=np.int64)  # (Q,)
     # Queries that stand in the corpus word for word, as those of an evaluation do, are not encoded again.
     known = [row >= 0 and papers[row] == text for row, text in zip(own, texts, strict=True)]
@@ -78,9 +77,3 @@ def tabulate(
         {"query_id": str(queries.ids[q]), "paper_id": str(corpus.ids[found[q, r]])} for q, r in np.argwhere(same)
     ]
     return table, identical
-
-
-def write(table: pd.DataFrame, out: Path, report: dict[str, Any]) -> None:
-    """Write the table, and beside it `<out>.report.json`."""
-    write_parquet(table, out)
-    write_json(report, out.with_suffix(".report.json"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from common.errors import UserError
 
 RAREST: Final = 2  # papers of the year that use a keyword which makes them similar
 COMMONEST: Final = 20  # papers; what more share is a field
+_NO_LIST: Final = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)  # what literal_eval raises
 
 Keywords = Mapping[str, frozenset[str]]
 """By paper id, in lower case."""
@@ -31,7 +32,7 @@ def read_keywords(path: Path, canon: Path | None = None) -> dict[str, frozenset[
         canon: of a table of variant and canonical spelling, parted by a tab, below a header; None folds nothing.
 
     Raises:
-        UserError: a file cannot be read or lacks a column.
+        UserError: a file cannot be read, lacks a column, or has a cell that is no list.
     """
     frame = load_parquet(path)
     if not {"paper_id", "keywords"} <= set(frame.columns):
@@ -40,14 +41,27 @@ def read_keywords(path: Path, canon: Path | None = None) -> dict[str, frozenset[
         )
     spelling = _read_canon(canon) if canon is not None else {}
     keywords = {}
-    for row, (paper_id, names) in enumerate(zip(frame["paper_id"], frame["keywords"], strict=True)):
+    cells = zip(frame["paper_id"], frame["keywords"], frame["keywords"].isna(), strict=True)
+    for row, (paper_id, cell, missing) in enumerate(cells):
         try:
-            names = ast.literal_eval(names) if isinstance(names, str) else names
-        except (ValueError, SyntaxError) as error:
-            raise UserError(f"{path}, row {row}: {names[:60]!r} is no list of keywords; write ['a', 'b']") from error
-        plain = (" ".join(str(name).lower().split()) for name in (() if names is None else names))
+            names = () if missing else _listed(cell)
+        except _NO_LIST as error:
+            raise UserError(
+                f"{path}, row {row}: {str(cell)[:60]!r} is no list of keywords; write ['a', 'b']"
+            ) from error
+        plain = (" ".join(str(name).lower().split()) for name in names)
         keywords[str(paper_id)] = frozenset(spelling.get(name, name) for name in plain if name)
     return keywords
+
+
+def _listed(cell: object) -> Iterable[object]:
+    """The keywords of a cell; one of `_NO_LIST` is raised where it holds something else."""
+    names = ast.literal_eval(cell) if isinstance(cell, str) else cell
+    if names is None:
+        return ()
+    if not isinstance(names, list | tuple | set | np.ndarray):  # a text would fall into its letters
+        raise TypeError(type(names).__name__)
+    return names
 
 
 def _read_canon(path: Path) -> dict[str, str]:

@@ -96,8 +96,8 @@ def _answer(searcher: Searcher, question: SimilarQuestion) -> SimilarAnswer:
     try:
         similar: Similar = (
             searcher.like_papers(question.paper_ids, question.k, years=years)
-            if question.text is None
-            else searcher.like_text(question.text, question.k, years=years)
+            if question.paper_ids
+            else searcher.like_text(question.text or "", question.k, years=years)
         )
     except UserError as error:
         raise ServiceError("unprocessable", str(error)) from error

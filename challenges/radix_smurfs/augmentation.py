@@ -38,7 +38,7 @@ def augment(
     if rng.random() < 0.5:
         crop = np.asarray(cv2.GaussianBlur(crop, (0, 0), float(rng.uniform(0.3, 1.1))), np.uint8)
     if rng.random() < 0.15:
-        crop = _purple(crop)
+        crop = turn_purple(crop, hue=136, brightness=0.6)
     crop = _tint(rng, crop)
     if rng.random() < 0.3:
         crop = decode_image(encode_jpeg(crop, int(rng.integers(40, 90))))
@@ -135,12 +135,12 @@ def _redraw(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.boo
     return drawn if drawn.sum() > 0.5 * mask.sum() else mask
 
 
-def _purple(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blue skin becomes purple: whoever was bitten by the fly keeps its name."""
-    hsv = cv2.cvtColor(crop, cv2.COLOR_RGB2HSV)
+def turn_purple(image: NDArray[np.uint8], hue: int, brightness: float) -> NDArray[np.uint8]:
+    """Blue skin becomes purple, and nothing else: whoever was bitten by the fly keeps its name."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     blue = (hsv[:, :, 0] > 90) & (hsv[:, :, 0] < 130) & (hsv[:, :, 1] > 60)
-    hsv[:, :, 0] = np.where(blue, 136, hsv[:, :, 0])
-    hsv[:, :, 2] = np.where(blue, hsv[:, :, 2] * 0.6, hsv[:, :, 2]).astype(np.uint8)
+    hsv[:, :, 0][blue] = hue
+    hsv[:, :, 2][blue] = (hsv[:, :, 2][blue] * brightness).astype(np.uint8)
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
 
 

@@ -181,6 +181,8 @@ def predict_held_out(
 def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], images: NDArray[np.int64]) -> dict[str, Any]:
     """Macro F1 and accuracy with intervals over whole images, F1 of each name, and the confusion.
 
+    Where nobody judged any figure there is nothing but `n_figures`, 0.
+
     Args:
         truth: (N,) index into NAMES, -1 where nobody judged, which is not counted.
         predicted: (N,).
@@ -188,11 +190,13 @@ def score(truth: NDArray[np.int64], predicted: NDArray[np.int64], images: NDArra
     """
     judged = truth >= 0
     truth, predicted, images = truth[judged], predicted[judged], images[judged]
+    n = len(truth)
+    if n == 0:
+        return {"n_figures": 0}
 
     def macro_f1(rows: NDArray[np.int64]) -> float:
         return float(np.mean(f1_of_names(truth[rows], predicted[rows])))  # NaN where a name is not drawn
 
-    n = len(truth)
     return {
         "n_figures": n,
         "macro_f1": asdict(bootstrap_interval(macro_f1, n, images)),
@@ -232,8 +236,11 @@ def train_classifier(
         What was measured against the reviewed labels, or how far weak labels reach where there are none.
 
     Raises:
-        UserError: no figures, or labels of too few.
+        UserError: no figures, labels of too few, or of annotations that are not there.
     """
+    strangers = set(reviewed or ()) - {instance.id for instance in dataset.instances}
+    if strangers:
+        raise UserError(f"the labels are of another data set: annotation {min(strangers)} is not in this one")
     backbone = export_backbone()
     unreadable: dict[str, str] = {}
     found = [figure for group in read_figures(dataset, unreadable) for figure in group]

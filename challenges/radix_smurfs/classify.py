@@ -122,11 +122,11 @@ def tabulate(named: Named, categories: Mapping[int, str]) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, out: Path, report: dict[str, Any]) -> None:
     """Write the table as CSV and, beside it, `<out>.report.json`."""
-    from common.data.tables import replace_atomically, write_json
+    from common.data.tables import replace_atomically, report_path, write_json
 
     with replace_atomically(out) as temporary:
         frame.to_csv(temporary, index=False)
-    write_json(report, out.with_suffix(".report.json"))
+    write_json(report, report_path(out))
 
 
 def read_labels(path: Path, categories: Mapping[int, str]) -> dict[int, int]:
@@ -138,7 +138,7 @@ def read_labels(path: Path, categories: Mapping[int, str]) -> dict[int, int]:
     index = {ident: k for k, ident in enumerate(category_ids(categories))}
     labels: dict[int, int] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if not {"annotation_id", "category_id"} <= set(rows.fieldnames or ()):
                 raise UserError(f"{path}: it needs the columns annotation_id and category_id")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
-from common.data.tables import check_output
+from common.data.tables import check_output, report_path
 from common.options import JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
@@ -17,7 +17,6 @@ app = create_app("radix_smurfs", "Smurfs in images and videos: outlined, and nam
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEGMENTER = REPOSITORY / "data" / "weights" / "radix_smurfs" / "segmenter"
-LABELS = REPOSITORY / "data" / "labels" / "radix_smurfs" / "labels.csv"
 CLASSIFIER = REPOSITORY / "data" / "weights" / "radix_smurfs" / "classifier"
 
 _data_or_sample = partial(data_or_sample, "challenges.radix_smurfs", "result.json")
@@ -97,7 +96,7 @@ def predict(
         "n_unreadable": len(result.unreadable),
     }
     write(result, out, summary)
-    where = out.with_suffix(".report.json")
+    where = report_path(out)
     unreadable = f"; {len(result.unreadable)} could not be read, see {where}" if result.unreadable else ""
     text = (
         f"{out}: {n_smurfs} Smurfs on {len(result.file_names)} images of {describe_data(path, generated)}{unreadable}"
@@ -136,7 +135,7 @@ def classify(
     found = ", ".join(f"{n} {name}" for name, n in counts.most_common()) or "none"
     flaws = f"; {len(named.unreadable)} images could not be read" if named.unreadable else ""
     flaws += f"; {dataset.report['n_left_out']} entries left out" if dataset.report["n_left_out"] else ""
-    flaws += f", see {out.with_suffix('.report.json')}" if flaws else ""
+    flaws += f", see {report_path(out)}" if flaws else ""
     print_summary(
         summary, f"{out}: {len(table)} masks of {describe_data(path, generated)} named: {found}{flaws}", as_json
     )
@@ -206,9 +205,12 @@ def train(
     from challenges.radix_smurfs.evaluate import headline
     from challenges.radix_smurfs.train import Recipe, load_training_set, quick_recipe, train_part
     from challenges.radix_smurfs.train import train as train_model
+    from common.artifacts import MANIFEST_NAME
     from common.training.loop import is_main_process
 
     path, generated = _data_or_sample(data)
+    if only is None and is_main_process():
+        check_output(out / MANIFEST_NAME)
     recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
     recipe = replace(recipe, config=config or recipe.config, epochs=epochs or recipe.epochs)
     pictures = load_training_set(path, seed)
@@ -218,9 +220,11 @@ def train(
             print_summary({"runs": runs, "part": only}, f"{runs}: {only} is trained", as_json)
         return
     metrics = train_model(pictures, out, runs, recipe)
-    text = f"{out}: trained on {describe_data(path, generated)}; held out: {headline(metrics['int8'])}"
+    held_out = metrics.get("int8")
+    text = f"{out}: trained on {describe_data(path, generated)}; "
+    text += f"held out: {headline(held_out)}" if held_out else "a single image, so nothing was held out"
     if is_main_process():
-        summary = {"out": out, "data": path, "generated_sample": generated, "metrics": metrics["int8"]}
+        summary = {"out": out, "data": path, "generated_sample": generated, "metrics": held_out}
         print_summary(summary, text, as_json)
 
 
@@ -244,14 +248,17 @@ def train_classifier(
     from challenges.radix_smurfs.classifier_training import train_classifier as train
     from challenges.radix_smurfs.classify import read_labels
     from challenges.radix_smurfs.dataset import load
-    from common.artifacts import fingerprint
+    from common.artifacts import MANIFEST_NAME, fingerprint
 
     path, generated = _data_or_sample(data)
+    check_output(out / MANIFEST_NAME)
     dataset = load(path)
     reviewed = read_labels(labels, dataset.categories) if labels else None
     metrics = train(dataset, out, fingerprint([path]), reviewed, seed)
     text = f"{out}: learned from {metrics['n_figures']} masks of {describe_data(path, generated)}, "
     text += f"{metrics['n_confident']} with a confident weak label, {metrics['n_reviewed']} reviewed"
+    if metrics.get("weak_labels_where_confident") == {"n_figures": 0}:
+        text += "; none of these has a confident weak label, which is therefore not measured"
     for key in ("weak_labels", "classifier_on_weak_labels", "classifier_on_reviewed_labels"):
         if key in metrics:
             text += f"; macro F1 of {key.replace('_', ' ')} {metrics[key]['macro_f1']['estimate']:.3f}"
@@ -275,6 +282,7 @@ def evaluate(
     from common.artifacts import fingerprint, load_artifact
 
     path, generated = _data_or_sample(data)
+    check_output(out / "metrics.json")
     dataset = load(path)
     evaluation = evaluate_segmenter(dataset, load_segmenter(model))
     seen = load_artifact(model, "radix_smurfs").manifest.data_fingerprint == fingerprint([path])
@@ -305,6 +313,7 @@ def compare(
     from common.data.tables import write_json
 
     path, generated = _data_or_sample(data)
+    check_output(out, path)
     recipe = quick_recipe() if quick else replace(Recipe(), epochs=epochs)
     table = compare_networks(load_training_set(path), runs, recipe, fold)
     write_json(table, out)

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from challenges.radix_smurfs.augmentation import turn_purple
 from challenges.radix_smurfs.scenery import Image, color_field, drawn_scene, texture
 
 MIN_PIXELS: Final = 30  # at the size of the composition: less of a Smurf teaches nothing
@@ -80,15 +81,6 @@ def remove_instances(example: Example) -> Image:
     inside = cv2.dilate(mask, np.ones((7, 7), np.uint8)).astype(np.float32)
     soft = cv2.GaussianBlur(inside, (0, 0), 2)[..., None]
     return np.rint(example.image * (1 - soft) + whole * soft).astype(np.uint8)
-
-
-def turn_purple(image: Image) -> Image:
-    """Turn blue into purple and leave the other colours."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    blue = (hsv[..., 0] > 90) & (hsv[..., 0] < 130) & (hsv[..., 1] > 60)
-    hsv[..., 0][blue] = 133
-    hsv[..., 2][blue] = (hsv[..., 2][blue] * 0.7).astype(np.uint8)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)  # type: ignore[return-value]
 
 
 def jitter_colors(image: Image, rng: np.random.Generator, strength: float = 1.0) -> Image:
@@ -161,7 +153,7 @@ def paste(example: Example, cutout: Cutout, rng: np.random.Generator, share: tup
     mirrored, angle = rng.random() < 0.5, rng.normal(0, 6) if not any(cutout.edges) else 0.0
     image = jitter_colors(cutout.image, rng, 0.7)
     if rng.random() < PURPLE_SHARE:
-        image = turn_purple(image)
+        image = turn_purple(image, hue=133, brightness=0.7)
     image, alpha = _resized(image, cutout.alpha, scale, mirrored, angle)
     h, w = alpha.shape
     left, top, right, bottom = cutout.edges

@@ -33,6 +33,8 @@ from common.errors import UserError
 NAMES: Final = ("Papa Smurf", "Smurf", "Smurfette", "Vanity Smurf")
 """What a Smurf can be called, in alphabetical order: the order of every array of probabilities."""
 
+CATEGORY_IDS: Final = {"Smurf": 0, "Papa Smurf": 1, "Smurfette": 2, "Vanity Smurf": 3}  # as in the challenge's archive
+
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 MAX_PIXELS: Final = 50_000_000
 SAME_SHAPE: Final = 0.02  # ratios of sides that differ by less are one image at two sizes
@@ -105,6 +107,18 @@ def read_image(dataset: SmurfDataset, record: ImageRecord) -> NDArray[np.uint8]:
     if image.shape[:2] != (record.height, record.width):
         raise ImageError(f"{record.name}: {image.shape[1]} x {image.shape[0]} pixels, not as its header says")
     return image
+
+
+def read_intact(dataset: SmurfDataset, record: ImageRecord) -> NDArray[np.uint8]:
+    """`read_image`, where what is measured or learned would be something else without the image.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        return read_image(dataset, record)
+    except ImageError as error:
+        raise UserError(f"{dataset.store.path}: {error}; repair the image, or remove it and its annotations") from error
 
 
 def folds(dataset: SmurfDataset, n: int = 5, seed: int = 0) -> NDArray[np.int64]:
@@ -289,6 +303,8 @@ class _Reader:
         if not all(type(n) is int and n > 0 for n in listed):
             self.repaired.append(about | {"what": "its size is missing; that of the file is taken"})
             return real
+        if listed[0] * listed[1] > MAX_PIXELS:  # its annotations are drawn at that size before they are stretched
+            raise _UnusableError(f"listed with more than {MAX_PIXELS / 1e6:g} megapixels")
         if listed != real:
             what = f"listed as {listed[1]} x {listed[0]} pixels, the file has {real[1]} x {real[0]}"
             if abs(listed[0] * real[1] / (listed[1] * real[0]) - 1) > SAME_SHAPE:

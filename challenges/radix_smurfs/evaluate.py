@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_smurfs.dataset import NAMES, ImageRecord, SmurfDataset, read_image
+from challenges.radix_smurfs.dataset import NAMES, ImageRecord, SmurfDataset, read_intact
 from challenges.radix_smurfs.geometry import Rle, mask_to_rle, rle_area, rle_to_mask
 from challenges.radix_smurfs.overlay import Marked, draw
 from challenges.radix_smurfs.segmenter import Segmenter
@@ -50,7 +50,7 @@ def predict_masks(dataset: SmurfDataset, records: Sequence[ImageRecord], segment
 
     def work(chunk: list[ImageRecord]) -> Predictions:
         record = chunk[0]
-        detections = faint(read_image(dataset, record))
+        detections = faint(read_intact(dataset, record))
         masks = detections.masks(record.height, record.width)
         return [(mask_to_rle(m), float(s)) for m, s in zip(masks, detections.scores, strict=True) if m.any()]
 
@@ -63,7 +63,11 @@ def predict_masks(dataset: SmurfDataset, records: Sequence[ImageRecord], segment
 
 
 def evaluate(dataset: SmurfDataset, segmenter: Segmenter) -> Evaluation:
-    """Segment every image of a data set."""
+    """Segment every image of a data set.
+
+    Raises:
+        UserError: an image is damaged.
+    """
     return Evaluation(
         dataset.images, truth_of(dataset, dataset.images), tuple(predict_masks(dataset, dataset.images, segmenter))
     )
@@ -139,7 +143,7 @@ def worst_images(
             for rle, s in evaluation.found[row]
             if s >= SHOWN_FROM and rle_area(rle)
         ]
-        pictures.append(draw(read_image(dataset, record), marked))
+        pictures.append(draw(read_intact(dataset, record), marked))
         captions.append(f"{missed} of {len(evaluation.truth[row])} missed\n{invented} invented")
     return pictures, captions
 

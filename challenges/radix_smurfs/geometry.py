@@ -140,22 +140,6 @@ def mask_box(mask: Mask) -> Box:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-def mirror_rle(rle: Rle) -> Rle:
-    """Left becomes right."""
-    return mask_to_rle(rle_to_mask(rle)[:, ::-1])
-
-
-def mirror_polygon(polygon: Polygon, width: int) -> Polygon:
-    """Left becomes right, in an image of this width."""
-    return np.stack([width - polygon[:, 0], polygon[:, 1]], axis=1)
-
-
-def mirror_box(box: Box, width: int) -> Box:
-    """Left becomes right, in an image of this width."""
-    x0, y0, x1, y1 = box
-    return width - x1, y0, width - x0, y1
-
-
 def resize_rle(rle: Rle, height: int, width: int) -> Rle:
     """Stretch to another size; every new pixel takes the nearest old one."""
     if rle["size"] == [height, width]:

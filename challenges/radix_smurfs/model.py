@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from common.errors import UserError
+from common.errors import UserError, first_line
 from common.models.backbones import PACKAGED_BACKBONE, load_backbone
 
 CONFIG: Final = Path(__file__).with_name("yolo_lite0.yaml")
@@ -165,7 +165,7 @@ def build_yolo(config: str, *, pretrained: bool = True) -> Any:
     """Make a `SegmentationModel` of ultralytics for one class; see `SmurfNet` for the names.
 
     Raises:
-        UserError: ultralytics is not installed, or the weights cannot be had.
+        UserError: ultralytics is not installed, the weights cannot be had, or `config` describes no network.
     """
     ultralytics = import_ultralytics()
     from torchvision.models import list_models
@@ -190,7 +190,11 @@ def build_yolo(config: str, *, pretrained: bool = True) -> Any:
         description["backbone"][0][3][2] = "DEFAULT" if pretrained else None
         net = make(description, nc=1, verbose=False)
     else:
-        net = make(config, nc=1, verbose=False)
+        try:
+            net = make(config, nc=1, verbose=False)
+        except (OSError, AssertionError, ValueError, LookupError) as error:
+            why = f"{config!r} is not a network of ultralytics ({first_line(error)})"
+            raise UserError(f"{why}: name {LITE0} or {SCRATCH}") from error
     net.args = get_cfg()  # the loss takes its weights from there
     return net
 

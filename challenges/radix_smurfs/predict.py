@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_smurfs.dataset import IMAGE_SUFFIXES, MAX_PIXELS
+from challenges.radix_smurfs.dataset import CATEGORY_IDS, IMAGE_SUFFIXES, MAX_PIXELS
 from challenges.radix_smurfs.geometry import Rle, part_to_rle
 from challenges.radix_smurfs.segmenter import Detections, Image, Segmenter, box_mask
 from common.cli import progress
 from common.data.archives import MemberError, open_store
 from common.data.images import ImageError, decode_image
-from common.data.tables import write_json
+from common.data.tables import report_path, write_json
 from common.errors import UserError
 from common.inference.batch import map_chunks
 
 if TYPE_CHECKING:
     from challenges.radix_smurfs.classifier import Classifier
-
-CATEGORY_IDS: Final = {"Smurf": 0, "Papa Smurf": 1, "Smurfette": 2, "Vanity Smurf": 3}  # as in the challenge's archive
 
 
 @dataclass(frozen=True)
@@ -130,4 +128,4 @@ def write(result: FolderResult, out: Path, report: dict[str, Any]) -> None:
     images = [{"id": k, "file_name": name} for k, name in enumerate(result.file_names)]
     categories = [{"id": ident, "name": name} for name, ident in CATEGORY_IDS.items()]
     report = report | {"images": images, "categories": categories, "unreadable": result.unreadable}
-    write_json(report, out.with_suffix(".report.json"))
+    write_json(report, report_path(out))

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_smurfs.dataset import NAMES
+from challenges.radix_smurfs.dataset import CATEGORY_IDS, NAMES
 from challenges.radix_smurfs.drawing import WIDTH, Gnome, Image, Mask, draw_gnome, draw_lots, draw_scene, paste
 from challenges.radix_smurfs.geometry import mask_box, mask_to_polygons, polygons_to_rle, rle_area
 from common.cli import progress
@@ -22,7 +22,6 @@ from common.data.images import encode_jpeg
 from common.data.tables import replace_atomically, write_json
 
 ODDS: Final = (0.15, 0.55, 0.15, 0.15)  # of NAMES; the challenge has one Vanity in 25, which a small sample cannot show
-CATEGORY_IDS: Final = {"Smurf": 0, "Papa Smurf": 1, "Smurfette": 2, "Vanity Smurf": 3}  # as in the challenge's archive
 LEAST_VISIBLE: Final = 0.35  # of a gnome, or it is not annotated
 VIDEO_SIZE: Final = (270, 480)
 VIDEO_FPS: Final = 25

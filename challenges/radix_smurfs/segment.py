@@ -199,7 +199,7 @@ def _sightings(frames: Iterable[TrackedFrame], height: int, width: int) -> pd.Da
             for column, value in zip(columns, (*values, rle["counts"]), strict=True):
                 columns[column].append(value)
     boxes = np.array(columns.pop("box"), np.float32).reshape(-1, 4)
-    frame_types = {"frame": "int64", "time_s": "float64", "track_id": "int64", "score": "float32", "mask": "object"}
+    frame_types = {"frame": "int64", "time_s": "float64", "track_id": "int64", "score": "float32", "mask": "string"}
     data = pd.DataFrame(columns).astype(frame_types)
     for k, side in enumerate(("x0", "y0", "x1", "y1")):
         data[side] = boxes[:, k]
@@ -234,9 +234,12 @@ def name_and_draw(
             nonlocal n_rows
             for rows in _stored(found):
                 table = with_names(rows, kept, names, info)
+                if len(table):  # without a row nobody can tell what a mask is made of
+                    append(table)
                 n_rows += len(table)
-                append(table)
                 yield table
+            if n_rows == 0:
+                append(table)
 
         pairs = _by_frame(read_frames(info), named())
         for frame, image in map_chunks(drawn, pairs, 1, n_workers):

@@ -21,7 +21,7 @@ class Augmentation:
     contrast: float = 0.25
     saturation: float = 0.3
     tint: float = 0.06  # factor on single channels: the white balance of phones differs
-    erase: float = 0.25  # probability of a grey rectangle over a part (Zhong et al., 'Random erasing', 2017)
+    erase: float = 0.25  # probability that a part is covered by one random colour (Zhong et al., 'Random erasing')
     soften: float = 0.15  # probability of a blur, as of a photo out of focus
 
 

@@ -42,7 +42,7 @@ def calibrate(
 
 
 def apply_calibration(logits: Logits, calibration: Calibration) -> Probabilities:
-    """Logits -> calibrated probabilities, as the exported network computes them."""
+    """Logits -> probabilities as the exported network computes them: calibrated, but for the colour's."""
     category = (logits.category / calibration.category_temperature).softmax(1)
     tags = (logits.tags / torch.tensor(calibration.tag_temperatures)).sigmoid()
     return Probabilities(category.numpy(), tags.numpy(), logits.color.softmax(1).numpy())

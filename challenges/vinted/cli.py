@@ -34,6 +34,7 @@ ModelOption = Annotated[Path, typer.Option("--model", help="Folder of a trained 
 
 @app.command()
 def predict(
+    context: typer.Context,
     photos: Annotated[list[Path] | None, typer.Argument(help="Photos to look at now, instead of a data set.")] = None,
     data: Annotated[
         str | None,
@@ -68,10 +69,11 @@ def predict(
     Examples: [bold]predict --data my_folder --out predictions.parquet[/bold], [bold]predict photo.jpg[/bold]
     """
     if photos:
+        _refuse_given(context, "data", "out", "engine", "probabilities", "strict")
         _predict_files(photos, model, as_json)
         return
     from challenges.vinted.predict import predict_file
-    from common.data.tables import check_output, write_json
+    from common.data.tables import check_output, report_path, write_json
 
     path, generated = _address_or_sample(data, engine)
     check_output(out, *([path] if isinstance(path, Path) else []))
@@ -83,17 +85,20 @@ def predict(
         "n_photos": n_photos,
         "n_unreadable": len(unreadable),
     }
-    write_json(summary | {"unreadable": unreadable}, out.with_suffix(".report.json"))
+    write_json(summary | {"unreadable": unreadable}, report_path(out))
     text = f"{out}: {n_photos} photos of {describe_data(path, generated)} predicted"
     if unreadable:
-        text += (
-            f"; {len(unreadable)} could not be read and got the training prior, see {out.with_suffix('.report.json')}"
-        )
+        text += f"; {len(unreadable)} could not be read and got the training prior, see {report_path(out)}"
     print_summary(summary, text, as_json)
     if strict and unreadable:
-        raise UserError(
-            f"--strict: {len(unreadable)} photos could not be read; {out.with_suffix('.report.json')} names them"
-        )
+        raise UserError(f"--strict: {len(unreadable)} photos could not be read; {report_path(out)} names them")
+
+
+def _refuse_given(context: typer.Context, *names: str) -> None:
+    """Refuse options that a data set has and photos named as arguments have not."""
+    given = [f"--{name}" for name in names if getattr(context.get_parameter_source(name), "name", "") != "DEFAULT"]
+    if given:
+        raise UserError(f"{', '.join(given)}: of no use where photos are named; leave out the one or the other")
 
 
 def _predict_files(photos: list[Path], model: Path, as_json: bool) -> None:
@@ -120,7 +125,7 @@ def data(
     out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: data/vinted/<source>.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Get a data set in the official layout. This is the only command that uses the network."""
+    """Get a data set in the official layout. No other command downloads one."""
     from challenges.vinted.sources import fetch
     from common.data.tables import write_json
 
@@ -142,7 +147,9 @@ def train(
     runs: Annotated[Path, typer.Option("--runs", help="Folder of checkpoints; the same folder resumes.")] = Path(
         "runs/vinted"
     ),
-    renders: Annotated[int, typer.Option("--renders", help="How many generated garments join the training.")] = 1_500,
+    renders: Annotated[
+        int, typer.Option("--renders", min=0, help="How many generated garments join the training.")
+    ] = 1_500,
     quick: Annotated[
         bool, typer.Option("--quick", help="One short epoch a stage and two folds, to see that all runs.")
     ] = False,
@@ -154,7 +161,7 @@ def train(
             "take one each; a last call without it finds them done and puts the model together.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of weights, order and augmentation.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Train, cross-validate, calibrate, quantise and write a model. Resumes where it was stopped."""
@@ -215,7 +222,7 @@ def compare(
     patterns: Annotated[Path | None, typer.Option("--patterns", help="As in train.")] = None,
     out: Annotated[Path, typer.Option("--out", help="JSON file.")] = Path("runs/vinted/comparison.json"),
     runs: Annotated[Path, typer.Option("--runs", help="The checkpoints of train.")] = Path("runs/vinted"),
-    renders: Annotated[int, typer.Option("--renders", help="As in train.")] = 1_500,
+    renders: Annotated[int, typer.Option("--renders", min=0, help="As in train.")] = 1_500,
     single_task: Annotated[
         bool, typer.Option(help="Also train a network for each task, on two of the folds: as long as train itself.")
     ] = True,

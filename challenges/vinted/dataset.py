@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.data.archives import ArchiveLimits, FileStore, MemberError, index_by_stem, open_store
+from common.data.archives import ArchiveLimits, FileStore, index_by_stem, unpack
 from common.data.remote import absolute, kind, list_folders, open_address, open_file
 from common.data.tables import check_table, load_parquet, read_parquet, replace_atomically
 from common.errors import UserError
@@ -87,7 +86,10 @@ def load(path: Path, *, part: str) -> Dataset:
     if part == "test":
         test, example = check_test(load_parquet(table), table), _read_example(folder)
         return Dataset(path, open_photos(folder), None, test, example, {part: table})
-    labelled, report = merge_repeats(read_parquet(table, labelled_schema()), table)
+    rows = read_parquet(table, labelled_schema())
+    if rows.empty:
+        raise UserError(f"{table}: there are no rows in it; give one for each labelled photo")
+    labelled, report = merge_repeats(rows, table)
     return Dataset(path, open_photos(folder), labelled, None, None, {part: table}, report)
 
 
@@ -149,7 +151,7 @@ def _folder_of(path: Path, wanted: str) -> Path:
     """Find the folder that holds `wanted`, unwrapping an archive into a temporary folder first."""
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; --data takes a folder or archive in the official layout")
-    folder = path if path.is_dir() else _unwrap(path)
+    folder = path if path.is_dir() else unpack(path, WRAPPED_LIMITS)
     found = [folder, *sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(("__", ".")))]
     for candidate in found:
         if (candidate / wanted).is_file():
@@ -158,24 +160,6 @@ def _folder_of(path: Path, wanted: str) -> Path:
         f"{path}: {wanted} is not in it; the official layout has it beside data.zip. For photos alone there is "
         "python -m challenges.vinted predict photo.jpg ..."
     )
-
-
-def _unwrap(path: Path) -> Path:
-    """Copy the members of an archive of the whole data set into a temporary folder that ends with the process."""
-    folder = tempfile.TemporaryDirectory(prefix="vinted-")
-    _UNWRAPPED.append(folder)
-    with open_store(path, WRAPPED_LIMITS) as store:
-        for name in store.names:
-            target = Path(folder.name) / name  # `open_store` refused every name that leaves the folder
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                target.write_bytes(store.read(name))
-            except MemberError as error:
-                raise UserError(f"{path}: {error}; download or copy it again") from error
-    return Path(folder.name)
-
-
-_UNWRAPPED: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def labelled_schema() -> pa.DataFrameSchema:
@@ -201,11 +185,43 @@ def check_test(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
 
 
 def check_example(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
-    """Check the columns of `example_predictions.parquet`: they must be those of the assignment."""
+    """Check `example_predictions.parquet`: its columns are the assignment's, and of types that answers can be given in.
+
+    Raises:
+        UserError: a column is missing; uuid is not of texts; a category is neither name nor code (a number), or one is
+            and the other is not; a tag is none of number, bool and text.
+    """
     import pandera.pandas as pa
 
     columns = ("uuid", "category1", "category2", *TAGS)
-    return check_table(frame, pa.DataFrameSchema({name: pa.Column() for name in columns}), where)
+    frame = check_table(frame, pa.DataFrameSchema({name: pa.Column() for name in columns}), where)
+    found = {name: _content(frame[name]) for name in columns}
+    allowed = {"uuid": _TEXTS, "category1": _TEXTS | _NUMBERS, "category2": _TEXTS | _NUMBERS}
+    for name in columns:
+        if found[name] not in allowed.get(name, _TEXTS | _NUMBERS | {"boolean"}):
+            wanted = "texts" if name == "uuid" else "numbers or texts"
+            raise UserError(f"{where}: column {name!r} holds {found[name]}; it must hold {wanted}")
+    if holds_codes(frame["category1"]) != holds_codes(frame["category2"]):
+        raise UserError(
+            f"{where}: column 'category1' holds {found['category1']} and 'category2' {found['category2']}; "
+            "both must hold names, or both codes"
+        )
+    return frame
+
+
+def holds_codes(column: pd.Series) -> bool:
+    """Whether categories are given as numbers there, not as names."""
+    return _content(column) in _NUMBERS
+
+
+_TEXTS: Final = frozenset({"string", "empty"})  # nulls alone say nothing else
+_NUMBERS: Final = frozenset({"integer", "floating"})  # whole ones beside a null are read as floats
+
+
+def _content(column: pd.Series) -> str:
+    """What the values are, whatever they are stored as: a word of `pandas.api.types.infer_dtype`."""
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    return pd.api.types.infer_dtype(values, skipna=True)
 
 
 def _read_example(folder: Path) -> pd.DataFrame | None:

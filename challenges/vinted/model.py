@@ -148,7 +148,7 @@ def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class CalibratedNet(nn.Module):
-    """What is exported: pixels in, calibrated probabilities out.
+    """What is exported: pixels in, probabilities out, calibrated but for the colour's.
 
     Logits are divided by a temperature for the category and one for each tag (Guo et al., 'On calibration
     of modern neural networks', 2017).

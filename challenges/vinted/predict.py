@@ -48,7 +48,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Probabilities:
-    """Calibrated probabilities of N photos."""
+    """Probabilities of N photos: calibrated, but for the colour's, which are the network's softmax as it is."""
 
     category: NDArray[np.float32]  # (N, n_categories), rows sum to 1
     tags: NDArray[np.float32]  # (N, n_tags)
@@ -60,7 +60,7 @@ class Probabilities:
         return Probabilities(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("category", "tags", "color")))
 
 
-def load_model(directory: Path = DEFAULT_MODEL, n_threads: int = 1) -> Model:
+def load_model(directory: Path = DEFAULT_MODEL) -> Model:
     """Load and check an artifact.
 
     Raises:
@@ -70,7 +70,7 @@ def load_model(directory: Path = DEFAULT_MODEL, n_threads: int = 1) -> Model:
     manifest = artifact.manifest
     prior = manifest.config["prior"]
     return Model(
-        session=create_session(artifact.path("model.onnx"), n_threads),
+        session=create_session(artifact.path("model.onnx")),
         categories=tuple(manifest.labels["category"]),
         tags=tuple(manifest.labels["tags"]),
         colors=tuple(manifest.labels["color"]),
@@ -153,19 +153,21 @@ def tabulate(
     """Write the answer as the assignment wants it: uuid, category1, category2 and one column for each tag.
 
     Categories are names, or codes in the alphabetical order of the names where the example holds codes;
-    columns and dtypes are the example's.
+    columns and dtypes are the example's. Where the example is a categorical (a dictionary in parquet), plain values are
+    written: it lists what the example holds, not what can be answered.
 
     Raises:
         UserError: the example has a column that is none of these.
     """
     import pandas as pd
 
+    from challenges.vinted.dataset import holds_codes
+
     order = top_two(probabilities.category)  # (N, 2)
     decisions = (probabilities.tags >= model.thresholds).astype(np.int64)  # (N, n_tags)
     names = np.array(sorted(model.categories))
     codes = np.argsort(np.argsort(model.categories))[order]  # rank of each name
-    as_codes = example is not None and pd.api.types.is_numeric_dtype(example["category1"])
-    categories = codes if as_codes else names[codes]
+    categories = codes if example is not None and holds_codes(example["category1"]) else names[codes]
     frame = pd.DataFrame(
         {"uuid": uuids, "category1": categories[:, 0], "category2": categories[:, 1]}
         | dict(zip(model.tags, decisions.T, strict=True))
@@ -178,7 +180,8 @@ def tabulate(
             f"example_predictions.parquet: column {unknown[0]!r} is not one that is predicted "
             f"({', '.join(frame.columns)}); remove it"
         )
-    return frame[list(example.columns)].astype(example.dtypes.to_dict())
+    dtypes = {c: t.categories.dtype if isinstance(t, pd.CategoricalDtype) else t for c, t in example.dtypes.items()}
+    return frame[list(example.columns)].astype(dtypes)
 
 
 @dataclass(frozen=True)
@@ -271,12 +274,12 @@ def predict_file(
         Number of rows, and row, uuid and reason of each photo that could not be read.
     """
     from challenges.vinted.dataset import load, locate
-    from common.data.tables import append_parquet
+    from common.data.tables import append_parquet, beside
 
     model = load_model(directory)
     if engine is Engine.RAY:
         catalogue = locate(str(data))
-        example, parts = catalogue.example, _predict_on_ray(model, directory, catalogue, out.with_suffix(".shards"))
+        example, parts = catalogue.example, _predict_on_ray(model, directory, catalogue, beside(out, ".shards"))
     else:
         dataset = load(Path(data), part="test")
         example, parts = dataset.example, iter([_predict_here(model, dataset)])
@@ -284,7 +287,7 @@ def predict_file(
     with ExitStack() as stack:
         append = stack.enter_context(append_parquet(out))
         if probabilities:
-            append_probabilities = stack.enter_context(append_parquet(out.with_suffix(".probabilities.parquet")))
+            append_probabilities = stack.enter_context(append_parquet(beside(out, ".probabilities.parquet")))
         for part in parts:
             append(tabulate(model, part.uuids, part.probabilities, example))
             if probabilities:
@@ -343,11 +346,3 @@ def _make_worker(directory: Path, photos: str) -> Worker:
         return table.append_column("unreadable", reasons)
 
     return work
-
-
-def write(frame: pd.DataFrame, out: Path, report: dict[str, Any]) -> None:
-    """Write the predictions and, beside them, `<out>.report.json`."""
-    from common.data.tables import write_json, write_parquet
-
-    write_parquet(frame, out)
-    write_json(report, out.with_suffix(".report.json"))

@@ -35,7 +35,7 @@ class VintedSettings(ServiceSettings):
 
 
 class Guess(BaseModel):
-    """A label with its calibrated probability."""
+    """A label with its probability: calibrated of a category, as the network has it of a colour."""
 
     name: str
     probability: Probability
@@ -53,7 +53,7 @@ class PhotoAnswer(BaseModel):
 
     categories: list[Guess] = Field(min_length=2, max_length=2, description="The two likeliest, the likeliest first.")
     tags: dict[str, Tag] = Field(description="Every pattern tag by name.")
-    color: Guess
+    color: Guess = Field(description="The likeliest; its probability is not calibrated.")
 
 
 def create_vinted_service(directory: Path, settings: VintedSettings) -> FastAPI:

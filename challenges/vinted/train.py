@@ -90,7 +90,7 @@ def quick_recipe(seed: int = 0) -> Recipe:
     )
 
 
-class _Batches(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
+class _AugmentedPhotos(torch.utils.data.Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
     """(row, seed) -> an augmented photo and what is known of it."""
 
     def __init__(self, data: TrainingSet, recipe: Recipe) -> None:
@@ -127,7 +127,7 @@ def train_stage(
     sources = np.where(rows, data.sources, -1)
     sampler = MixtureSampler(sources, stage.rows_per_epoch, recipe.seed)
     loader = DataLoader(
-        _Batches(data, recipe),  # type: ignore[arg-type]
+        _AugmentedPhotos(data, recipe),  # type: ignore[arg-type]
         batch_size=recipe.batch_size,
         sampler=sampler,
         drop_last=True,  # a last batch of one photo has no batch statistics
@@ -137,7 +137,7 @@ def train_stage(
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
         pixels, *targets = batch
-        share, partners = mixing(len(pixels), recipe.mixup)
+        share, partners = draw_mixup(len(pixels), recipe.mixup)
         logits = model(share * pixels + (1 - share) * pixels[partners])
         own = multi_task_loss(logits, Targets(*targets), weights)
         return share * own + (1 - share) * multi_task_loss(logits, Targets(*(t[partners] for t in targets)), weights)
@@ -156,7 +156,7 @@ def train_stage(
     return result.model, result.history
 
 
-def mixing(n: int, alpha: float) -> tuple[float, Tensor]:
+def draw_mixup(n: int, alpha: float) -> tuple[float, Tensor]:
     """Draw how much each of `n` photos keeps of itself, 0.5 to 1, and the (n,) photos that the rest is taken from.
 
     Zhang et al., 'mixup: beyond empirical risk minimization' (2018). It keeps the network from learning wrong
@@ -195,10 +195,12 @@ def predict_logits(net: GarmentNet, images: NDArray[np.uint8], input_size: tuple
 
 
 def pretrain(data: TrainingSet, recipe: Recipe, runs: Path) -> GarmentNet:
-    """First stage: patterns and shapes from worn dresses (but their held-out fold) and renders."""
+    """First stage: patterns and shapes from worn dresses (but their held-out fold) and renders; without any, none."""
     torch.manual_seed(recipe.seed)
     net = GarmentNet(backbone=recipe.backbone)
     rows = (data.sources != MARKET) & ~held_out_patterns(data)
+    if not rows.any():
+        return net
     return train_stage(
         net, data, rows, recipe, recipe.pretraining, checkpoint=runs / "pretraining", description="pretraining"
     )[0]

@@ -7,6 +7,7 @@ import posixpath
 import re
 import stat
 import struct
+import tempfile
 import weakref
 import zipfile
 import zlib
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, Self
 
+from common.data.tables import DISK_FULL
 from common.errors import UserError
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
@@ -91,6 +93,34 @@ def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     return ZipStore(path, file, lambda size, offset: os.pread(file.fileno(), size, offset), limits)
+
+
+def unpack(path: Path, limits: ArchiveLimits | None = None) -> Path:
+    """Copy the files of a folder or zip into a temporary folder, which ends with the process.
+
+    Raises:
+        UserError: as `open_store`; or a file cannot be read, or has a name that no file beside the others can have.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="unpacked-")
+    _UNPACKED.append(folder)
+    with open_store(path, limits) as store:
+        for name in store.names:
+            target = Path(folder.name) / name  # `open_store` refused every name that leaves the folder
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(store.read(name))
+            except MemberError as error:
+                raise UserError(f"{path}: {error}; download or copy it again") from error
+            except OSError as error:
+                if error.errno in DISK_FULL:
+                    raise
+                raise UserError(
+                    f"{path}: {name}: cannot be unpacked ({error.strerror}); rename or remove it"
+                ) from error
+    return Path(folder.name)
+
+
+_UNPACKED: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def index_by_stem(names: Iterable[str]) -> dict[str, str]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow
 
+# The csv module's limit of a cell is the whole process's: a thread that set it back would fail another's file.
+csv.field_size_limit(1 << 26)
+
 _DATE: Final = (
     r"(?:(?P<a>\d{4})[-/.](?P<b>\d{1,2})[-/.](?P<c>\d{1,2})"
     r"|(?P<d>\d{1,2})[-/.](?P<e>\d{1,2})[-/.](?P<f>\d{4}|\d{2}))(?!\d)"
@@ -124,7 +127,6 @@ def _separator(lines: Sequence[str]) -> str:
     """The separator that parts the most lines into the same number of cells; comma last: it may be a decimal point."""
 
     def agreement(separator: str) -> float:
-        # Without the separator a wide row is one cell, longer than the csv module takes.
         parted = csv.reader((line for line in lines if separator in line), delimiter=separator)
         widths = Counter(len(row) for row in parted if len(row) > 1)
         return max(widths.values(), default=0) / len(lines)
@@ -310,7 +312,7 @@ def parse_times(texts: pd.Series) -> tuple[NDArray[np.datetime64], list[str]]:
     hour, minute, second = (np.nan_to_num(number[k]) for k in "hms")
     afternoon = parts["half"].str.lower()
     hour = np.where(afternoon.isin(["a", "p"]), hour % 12 + 12 * (afternoon == "p"), hour)
-    valid &= (hour <= 24) & (minute < 60) & (second <= 60)
+    valid &= (hour < 24) & (minute < 60) & (second <= 60) | (hour == 24) & (minute == 0) & (second == 0)
     seconds = days * 86_400 + (hour * 3600 + minute * 60 + second).astype(np.int64)
     zones = set(parts["zone"].dropna()) - {""}
     if zones and zones <= {"Z", "UTC", "GMT", "+00", "+0000", "+00:00"}:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import io
 import zipfile
 import zlib
 from typing import Any, Final
 
 from common.data.archives import ArchiveLimits, ZipStore
+from common.data.cells import cell_text
 from common.errors import UserError, first_line
 
 _LIMITS: Final = ArchiveLimits(max_members=10_000, max_member_bytes=1_000_000_000, max_total_bytes=2_000_000_000)
@@ -36,7 +36,7 @@ def read_workbook(content: bytes, name: str) -> tuple[list[str], list[list[str]]
     ZipStore(name, io.BytesIO(content), lambda size, offset: content[offset : offset + size], _LIMITS).close()
     try:
         book = load_workbook(file, read_only=True, data_only=True, keep_links=False)
-        filled = {sheet.title: rows for sheet in book.worksheets if (rows := _rows(sheet, name))}
+        filled = _filled_sheets(book, name)
     except UserError:
         raise
     # openpyxl lets through whatever its parsers raise on a part that is missing or broken.
@@ -71,25 +71,22 @@ def read_workbook(content: bytes, name: str) -> tuple[list[str], list[list[str]]
     ]
 
 
-def _rows(sheet: Any, name: str) -> list[list[str]]:
-    sheet.reset_dimensions()  # they may be wrong, and rows then be lost
-    rows, n_cells = [], 0
-    for cells in sheet.iter_rows(values_only=True):
-        n_cells += 1 + len(cells)
-        if n_cells > MAX_CELLS:
-            raise UserError(
-                f"{name}: more than {MAX_CELLS} cells in sheet {sheet.title!r}; save the table alone, as CSV"
-            )
-        if any(cell is not None and cell != "" for cell in cells):
-            rows.append([_as_text(cell) for cell in cells])
-    return rows
-
-
-def _as_text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, (datetime.datetime, datetime.date, datetime.time)):
-        return cell.isoformat()
-    return str(cell)
+def _filled_sheets(book: Any, name: str) -> dict[str, list[list[str]]]:
+    """The filled rows of the first filled sheet; of the others only that they are filled."""
+    filled: dict[str, list[list[str]]] = {}
+    n_cells = 0
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()  # they may be wrong, and rows then be lost
+        is_first = not filled
+        for cells in sheet.iter_rows(values_only=True):
+            n_cells += 1 + len(cells)
+            if n_cells > MAX_CELLS:
+                raise UserError(
+                    f"{name}: more than {MAX_CELLS} cells up to sheet {sheet.title!r}; save the table alone, as CSV"
+                )
+            if any(cell is not None and cell != "" for cell in cells):
+                rows = filled.setdefault(sheet.title, [])
+                if not is_first:
+                    break
+                rows.append([cell_text(cell) for cell in cells])
+    return filled

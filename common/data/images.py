@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
 
 _READ_FORMATS = "JPEG, PNG, WebP, GIF, BMP"
+_MAX_SEGMENTS = 10_000  # before the pixels; a colour profile or a thumbnail takes some hundreds at most
 _MAX_JPEG_SCANS = 100  # a progressive JPEG has about ten; thousands keep a decoder busy for hours
 _HARMLESS_STRAY_BYTES = 64  # padding that some cameras leave before the end-of-image marker
 _AREA_FACTOR = 1.5  # where a side shrinks by more, bilinear interpolation skips pixels
@@ -30,7 +31,7 @@ _JPEG_SEGMENT = struct.Struct(">BBH")  # FF, marker, length
 _JPEG_FRAME = struct.Struct(">BHHB")  # bits per sample, height, width, channels
 _JPEG_SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})  # start of frame, any process
 _JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-_JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # but not those without a length, which are passed over
 _JPEG_SOS, _JPEG_EOI, _JPEG_APP1 = 0xDA, 0xD9, 0xE1
 _STRAY_BYTES_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 
@@ -219,18 +220,14 @@ def _jpeg_header(data: bytes) -> ImageHeader:
     progressive = False
     n_channels = 0
     position = 2
-    while True:
-        fill, marker, length = _JPEG_SEGMENT.unpack_from(data, position)
-        if fill != 0xFF or marker in (0x00, 0xFF):  # stray bytes, padding
-            position = data.find(b"\xff", position + 1)
-            if position < 0:
-                raise ImageError("truncated JPEG")
-            continue
+    for _ in range(_MAX_SEGMENTS):
+        found = _JPEG_MARKER.search(data, position)  # behind stray bytes and padding
+        if found is None:
+            raise ImageError("truncated JPEG")
+        position = found.start()
+        _, marker, length = _JPEG_SEGMENT.unpack_from(data, position)
         if marker == _JPEG_EOI:
             raise ImageError("JPEG without a picture")
-        if marker in _JPEG_BARE:
-            position += 2
-            continue
         if marker in _JPEG_SOF:
             precision, height, width, n_channels = _JPEG_FRAME.unpack_from(data, position + 4)
             if precision != 8:
@@ -254,6 +251,7 @@ def _jpeg_header(data: bytes) -> ImageHeader:
                 many_scans=progressive or data[position + 4] < n_channels,
             )
         position += 2 + max(length, 2)
+    raise ImageError(f"JPEG with more than {_MAX_SEGMENTS} segments before the picture")
 
 
 def _png_header(data: bytes) -> ImageHeader:
@@ -264,13 +262,15 @@ def _png_header(data: bytes) -> ImageHeader:
         raise ImageError("corrupt PNG")
     grey = None
     position = len(_PNG_SIGNATURE)
-    while (kind := data[position + 4 : position + 8]) not in (b"IDAT", b"IEND", b""):
+    for _ in range(_MAX_SEGMENTS):
+        if (kind := data[position + 4 : position + 8]) in (b"IDAT", b"IEND", b""):
+            return ImageHeader("PNG", width, height, transparent_grey=grey)
         (length,) = struct.unpack_from(">L", data, position)
         if kind == b"tRNS" and colour == 0:
             (grey,) = struct.unpack_from(">H", data, position + 8)
             grey *= 255 // (2**depth - 1) if depth < 8 else 1  # as OpenCV stretches small depths
         position += 12 + length
-    return ImageHeader("PNG", width, height, transparent_grey=grey)
+    raise ImageError(f"PNG with more than {_MAX_SEGMENTS} chunks before the picture")
 
 
 def _webp_header(data: bytes) -> ImageHeader:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ROW_GROUP_ROWS = 100_000
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TABLE_TYPES = (".parquet", ".json", ".csv")
 
 
 @contextmanager
@@ -61,16 +62,36 @@ def check_output(path: Path, *inputs: Path) -> None:
     Raises:
         UserError: `path` cannot be written, or is an input.
     """
+    _try(path)
+    report = report_path(path)
+    _try(report)
+    if not path.exists():
+        return
+    target, is_output = path.resolve(), report.exists()
+    for given in inputs:
+        if target == given.resolve() or (given.resolve() in target.parents and not is_output):
+            raise UserError(f"{path} is among what is read; choose another place to write")
+
+
+def _try(path: Path) -> None:
+    """Claim a place and leave it as it was."""
     trial, made = _claim(path)
     trial.unlink()
     for folder in made:
         folder.rmdir()
-    if not path.exists():
-        return
-    target, is_output = path.resolve(), path.with_suffix(".report.json").exists()
-    for given in inputs:
-        if target == given.resolve() or (given.resolve() in target.parents and not is_output):
-            raise UserError(f"{path} is among what is read; choose another place to write")
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file that goes with `path`: predictions.parquet and .report.json give predictions.report.json.
+
+    What follows the last dot is kept where it is no type of table: run.1 gives run.1.report.json.
+    """
+    return path.with_name((path.stem if path.suffix.lower() in _TABLE_TYPES else path.name) + suffix)
+
+
+def report_path(path: Path) -> Path:
+    """Where the report on the output `path` is: predictions.parquet has predictions.report.json."""
+    return beside(path, ".report.json")
 
 
 def _claim(path: Path) -> tuple[Path, list[Path]]:
@@ -105,6 +126,13 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` without its index to `path`, atomically."""
     with replace_atomically(path) as temporary:
         frame.to_parquet(temporary, index=False)
+
+
+def write_with_report(frame: pd.DataFrame, path: Path, report: object) -> None:
+    """Write `frame` to `path` and `report` to `<path>.report.json` beside it: both, or neither where one fails."""
+    with replace_atomically(path) as table, replace_atomically(report_path(path)) as said:
+        frame.to_parquet(table, index=False)
+        said.write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Final
 
 from common.data.archives import ArchiveLimits, MemberError, open_store
+from common.data.cells import cell_text
 from common.data.delimited import as_utf8, find_encoding
 from common.errors import UserError, first_line
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".txt")
 _LIMITS: Final = ArchiveLimits(max_member_bytes=4_000_000_000)
-_LONGEST_CELL: Final = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -132,19 +132,11 @@ def _parquet(name: str, content: bytes) -> tuple[list[str], list[list[str]]]:
 
     try:
         table = pq.read_table(pa.BufferReader(content))
-        columns = [[_as_text(cell) for cell in column.to_pylist()] for column in table.columns]
+        columns = [[cell_text(cell) for cell in column.to_pylist()] for column in table.columns]
     # Python's own are of texts that are not UTF-8, and of dates that it does not know.
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{name}: not a readable parquet file ({first_line(error)}); copy or write it again") from error
     return table.column_names, [list(row) for row in zip(*columns, strict=True)]
-
-
-def _as_text(cell: object) -> str:
-    if isinstance(cell, list):
-        return "|".join(map(_as_text, cell))
-    if isinstance(cell, bytes):  # what some writers make of texts
-        return cell.decode()
-    return "" if cell is None else str(cell)
 
 
 def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], str, str]:
@@ -156,14 +148,11 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     if "\0" in text[:10_000]:
         raise UserError(f"{name}: not text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
     # Prose is full of commas and semicolons, so only the header can tell what parts the columns.
-    separator = max(",\t;|", key=text.partition("\n")[0].count)
-    usual = csv.field_size_limit(_LONGEST_CELL)  # a setting of the whole process
+    separator = max(",\t;|", key=re.split(r"[\r\n]", text, maxsplit=1)[0].count)
     try:
         rows = [row for row in _read_rows(name, text, separator) if row]
     except csv.Error as error:
         raise UserError(f"{name}: not readable as delimited text ({error}); save it as CSV in UTF-8") from error
-    finally:
-        csv.field_size_limit(usual)
     if not rows:
         raise UserError(f"{name}: no text in it; export or copy it again")
     columns, rows = [cell.strip() for cell in rows[0]], rows[1:]

@@ -33,6 +33,8 @@ def run_service(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; returns after SIGTERM, when everything taken has been answered.
 
+    It is the last that a process does: soon after, the process ends even if a thread is stuck in a decoder.
+
     Args:
         app: from `create_service`.
         settings: the same as the application's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import tempfile
 import zlib
 from collections import Counter
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from common.data.archives import ArchiveLimits, ZipStore
 from common.data.delimited import as_utf8
+from common.data.excel import MAX_CELLS
+from common.data.parquet_pages import unpacked_size
 from common.errors import UserError
 from common.service.errors import ItemError
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_UNPACKED_BYTES: Final = 64 * 2**20
 MAX_COLUMNS: Final = 20_000
-MAX_CELLS: Final = 20_000_000
 _ZIP: Final = b"PK\x03\x04"
 _WORKBOOK: Final = "xl/workbook.xml"
 _SEPARATORS: Final = ",;\t|"
@@ -98,8 +100,7 @@ def _check_parquet(table: bytes) -> None:
     groups = [about.metadata.row_group(i) for i in range(about.num_row_groups)]
     n_values = [sum(group.column(i).num_values for group in groups) for i in range(len(columns))]
     _check("holds", sum(n_values), MAX_CELLS, "cells")
-    n_packed = sum(group.column(i).total_uncompressed_size for group in groups for i in range(len(columns)))
-    _check("unpacks to", n_packed, MAX_UNPACKED_BYTES, "bytes")
+    _check("unpacks to", unpacked_size(table, about.metadata), MAX_UNPACKED_BYTES, "bytes")
     n_fixed = sum(n * column.length for n, column in zip(n_values, columns, strict=True) if column.length)
     _check("unpacks to", n_fixed, MAX_UNPACKED_BYTES, "bytes")
     texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
@@ -125,9 +126,8 @@ def _check_text(table: bytes) -> None:
     """Refuse long lines, and short ones below a long header: readers fill them up to its columns."""
     import pyarrow as pa
 
-    for line in io.BytesIO(table):
-        if len(line) > MAX_COLUMNS:
-            _check("holds", _width(line), MAX_COLUMNS, "columns in a line")
+    for line in re.finditer(rb"[^\r\n]{%d,}" % MAX_COLUMNS, table):
+        _check("holds", _width(line[0]), MAX_COLUMNS, "columns in a line")
     n_rows = max(table.count(b"\n"), table.count(b"\r"))
     text = as_utf8(pa.py_buffer(table))
     usual = max(_usual_width(text, separator) for separator in _SEPARATORS)

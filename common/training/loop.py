@@ -186,11 +186,12 @@ def flush_denormals() -> Iterator[None]:
     Pretrained networks have dead channels whose activations are denormal, and on those a CPU is several
     times slower. It is a setting of the whole thread, so it must not outlast the work that wants it.
     """
+    was_set = float(torch.tensor(1e-40) * 1) == 0  # torch does not tell
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(was_set)
 
 
 def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:

@@ -84,6 +84,21 @@ def test_a_room_that_lacks_something_says_so_and_opens_once_it_is_there():
         assert "A toy" in client.get("/toy/").text
 
 
+def test_a_room_that_cannot_be_built_says_so_and_logs_why(caplog: pytest.LogCaptureFixture):
+    def broken() -> FastAPI:
+        raise RuntimeError("an inner matter")
+
+    with TestClient(create_demo({"toy": Room("Toy", "Counts.", broken, "“abc”")})) as client:
+        with caplog.at_level("ERROR"):
+            closed = client.get("/toy/")
+        assert closed.status_code == 503
+        assert "X-Request-ID" in closed.headers
+        assert "failed to start; see the log" in closed.text
+        assert "an inner matter" not in closed.text
+        assert "an inner matter" in caplog.text
+        assert client.get("/").status_code == 200
+
+
 def test_every_challenge_with_a_page_has_a_room():
     words = {path.parent.name.removeprefix("radix_") for path in PAGES[:-1]}
     assert set(make_rooms()) == words

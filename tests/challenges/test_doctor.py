@@ -54,6 +54,14 @@ def test_what_is_shared_and_what_is_not_there_are_told(repository: Path):
     assert not [line for line in describe(together) if "  data  " in line]
 
 
+def test_a_checkout_without_any_weights_is_told_so(repository: Path):
+    shutil.rmtree(repository / "data" / "weights")
+    toy, together = examine(repository)
+    assert (toy.weights, toy.damaged) == ({}, [])
+    assert "none here" in together.weights["data/weights"]
+    assert [line for line in describe(together) if "data/weights" in line and "none here" in line]
+
+
 def test_weights_are_checked_and_data_looked_for(repository: Path):
     toy, _ = examine(repository)
     assert list(toy.weights) == ["data/weights/radix_toy/net"]

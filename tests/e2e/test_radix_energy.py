@@ -95,6 +95,13 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_measuring(tmp_path: Path):
+    (tmp_path / "empty.csv").write_text("")
+    done = energy("evaluate", "--data", tmp_path / "empty.csv", "--out", tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "is a folder" in done.stderr
+
+
 def test_help_answers_at_once_and_names_the_verbs():
     done = energy("--help")
     assert done.returncode == 0

@@ -57,7 +57,7 @@ def test_train_and_evaluate_on_the_sample(films: Path, tmp_path: Path):
     # The network is the shipped one: exporting it anew takes a minute, and `test_export.py` compares it with torch's.
     kept = tmp_path / "runs" / fingerprint([films / "movies_dataset.csv", films / "movie_posters.zip"])[:16]
     kept.mkdir(parents=True)
-    shutil.copy(DEFAULT_MODEL / "poster.onnx", kept)
+    shutil.copy(DEFAULT_MODEL / "poster.onnx", kept / "poster-0.onnx")
     done = run("train", "--data", films, "--out", tmp_path / "model", "--runs", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
     done = run("evaluate", "--data", films, "--model", tmp_path / "model", "--out", tmp_path / "metrics", "--json")
@@ -75,11 +75,35 @@ def test_a_mistake_is_one_line(tmp_path: Path):
     assert "no such file" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("verb", "out", "words"),
+    [("train", "file", "cannot write"), ("evaluate", "file", "cannot write"), ("compare", "", "is a folder")],
+)
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path, verb: str, out: str, words: str):
+    (tmp_path / "file").touch()
+    (tmp_path / "data").mkdir()
+    done = run(verb, "--data", tmp_path / "data", "--out", tmp_path / out)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[]", "{"])
+def test_metrics_that_compare_did_not_write_are_a_mistake_told_first(tmp_path: Path, content: str | None):
+    (tmp_path / "data").mkdir()
+    metrics = tmp_path / "metrics.json"
+    if content is not None:
+        metrics.write_text(content)
+    done = run("train", "--data", tmp_path / "data", "--out", tmp_path / "model", "--metrics", metrics)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"{metrics}: no scores in it" in done.stderr
+
+
 @pytest.mark.slow
 def test_every_method_is_compared_on_the_same_folds(films: Path, tmp_path: Path):
     kept = tmp_path / "runs" / fingerprint([films / "movies_dataset.csv", films / "movie_posters.zip"])[:16]
     kept.mkdir(parents=True)
-    shutil.copy(DEFAULT_MODEL / "poster.onnx", kept)
+    shutil.copy(DEFAULT_MODEL / "poster.onnx", kept / "poster-0.onnx")
     out = tmp_path / "comparison.json"
     done = run(
         "compare", "--data", films, "--runs", tmp_path / "runs", "--folds", 2, "--fine-tune", 1, "--out", out, "--json"

@@ -56,6 +56,16 @@ def test_papers_years_and_k_as_json(index: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.slow
+def test_an_index_of_this_folder_has_its_report_beside_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_sample(tmp_path, 3)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert command("index", "--data", str(tmp_path / "neurips_papers.zip"), "--out", ".") == 0
+    assert (tmp_path / "here" / "manifest.json").is_file()
+    assert json.loads((tmp_path / "here.report.json").read_text())["n_papers"] == 3
+
+
+@pytest.mark.slow
 def test_searching_from_an_index_needs_no_torch(index: Path):
     code = (
         "import sys; from challenges.radix_neurips.cli import app; from common.cli import run\n"

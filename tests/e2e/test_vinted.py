@@ -113,6 +113,12 @@ def test_single_photos_print_names_and_probabilities(tmp_path: Path):
         (["evaluate", "--data", REPOSITORY / "pyproject.toml"], "pyproject.toml"),
         (["data", "--source", "nowhere"], "official"),
         (["predict", "--no-such-option"], "No such option"),
+        (["predict", "a.jpg", "--data", "here", "--strict"], "--data, --strict"),
+        (["predict", "a.jpg", "--out", "predictions.parquet"], "--out"),  # also where it is the default
+        (["predict", "a.jpg", "--engine", "ray", "--probabilities"], "--engine, --probabilities"),
+        (["train", "--renders", "-1"], "--renders"),
+        (["compare", "--renders", "-1"], "--renders"),
+        (["train", "--seed", "-1"], "--seed"),
         (["fly"], "No such command"),
     ],
 )

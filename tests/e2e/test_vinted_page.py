@@ -84,6 +84,32 @@ def test_a_bad_file_shows_a_readable_error_beside_the_good_one(open_page: Callab
     page.screenshot(path=tmp_path / "error.png")
 
 
+PADDED = """([data, sizes]) => {
+  const photo = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+  const transfer = new DataTransfer();
+  sizes.forEach((size, i) => transfer.items.add(new File([photo, new Uint8Array(size - photo.length)], `${i}.jpg`)));
+  document.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+MIB = 2**20
+
+
+@pytest.mark.slow
+def test_many_large_photos_are_sent_in_parts_that_the_service_takes(open_page: Callable):
+    page = open_page()
+    sent: list[int] = []
+    page.on("request", lambda request: sent.append(1) if request.method == "POST" else None)
+    sizes = [4 * MIB] * 9 + [40 * MIB] + [MIB // 8] * 40  # nine in two parts, one alone, forty in two
+    page.evaluate(PADDED, [base64.b64encode(example_photo()).decode(), sizes])
+    page.locator("#results li").nth(len(sizes) - 1).wait_for()
+    assert page.locator("#results li .bar").count() == 2 * (len(sizes) - 1)
+    assert len(sent) == 5
+    refused = page.locator("#results li", has=page.locator(".error"))
+    assert refused.count() == 1
+    assert "9.jpg" in refused.inner_text()
+    assert "The body is larger than the limit" in refused.inner_text()
+    assert page.locator("#notice:not([hidden])").count() == 0
+
+
 @pytest.mark.slow
 def test_the_page_works_with_the_keyboard(open_page: Callable):
     page = open_page()

@@ -92,7 +92,7 @@ def test_a_split_moves_only_the_chosen_answers(book: Codebook) -> None:
 def test_names_are_free_and_trees_have_no_circle(book: Codebook) -> None:
     with pytest.raises(UserError, match="already"):
         do(book, add_theme(" price "))
-    with pytest.raises(UserError, match="characters"):
+    with pytest.raises(UserError, match="needs a name"):
         do(book, add_theme("  "))
     with pytest.raises(UserError, match="below itself"):
         do(book, edit_theme(1, book.themes[1], "Price", "", parent=2))

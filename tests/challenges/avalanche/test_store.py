@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -192,6 +193,24 @@ def test_results_are_kept_under_what_they_follow_from(store: Store) -> None:
         store.question(question)
     with pytest.raises(UserError, match="gone"):
         store.apply(question, "Ana", "merged", merge_themes([1], 2))
+    with pytest.raises(UserError, match="gone"):
+        store.keep_result(question, "vectors", "c", b"late")
+
+
+def test_results_that_many_keep_at_once_take_turns(store: Store) -> None:
+    store.add_project(a_survey(), "p", "Ana")
+    question = store.projects()[0].questions[0][0]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda i: store.keep_result(question, "vectors", "a", bytes([i])), range(80)))
+    assert store.result(question, "vectors", "a") is not None
+
+
+def test_a_theme_that_cannot_be_imported_is_named(store: Store) -> None:
+    survey = a_survey()
+    survey.questions[0].answers["themes"] = [("x" * 201,), (), (), (), (), ()]
+    with pytest.raises(UserError, match=r"theme 'x{60}'\.\.\. has 201 characters, more than 200"):
+        store.add_project(survey, "p", "Ana")
+    assert store.projects() == []
 
 
 def test_a_new_project_is_not_taken_for_a_deleted_one(store: Store) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from challenges.radix_energy import evaluate, model, sample
 from challenges.radix_energy.baselines import Method, Series, fill_series, mean_profiles, methods
+from challenges.radix_energy.dataset import Readings
 from challenges.radix_energy.evaluate import (
     Flaws,
     bootstrap_stability,
@@ -20,6 +21,7 @@ from challenges.radix_energy.evaluate import (
 from challenges.radix_energy.features import Features
 from challenges.radix_energy.model import HouseholdTypes
 from common.data.tables import json_text
+from common.errors import UserError
 
 
 @pytest.fixture
@@ -135,8 +137,13 @@ def test_weeks_are_split_at_the_same_day_of_the_week() -> None:
     assert sorted([*odd.dates.tolist(), *even.dates.tolist()]) == dates.tolist()
     np.testing.assert_array_equal(odd.kwh[:, 7], kwh[:, 14])
     np.testing.assert_array_equal((even.dates - odd.dates[: len(even.dates)]).astype(int), 7)
-    with pytest.raises(ValueError, match="10 days: no household"):
-        split_weeks(kwh[:, :10], dates[:10])
+
+
+def test_too_few_weeks_are_told_before_the_long_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    kwh = np.random.default_rng(0).random((2, 10, 24), dtype=np.float32)
+    monkeypatch.setattr(evaluate, "generate", None)
+    with pytest.raises(UserError, match=r"10 days: no household .* give two weeks or more"):
+        evaluate.evaluate(Readings(np.array(["a", "b"]), np.datetime64("2009-04-01") + np.arange(10), kwh))
 
 
 def test_gaps_take_the_usual_value_of_the_hour() -> None:

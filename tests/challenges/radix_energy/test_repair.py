@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from challenges.radix_energy import repair
 from challenges.radix_energy.repair import (
     DAY_S,
     HOUR_S,
@@ -130,10 +129,9 @@ def test_common_days_leave_strays_out():
     assert common_days(np.arange(50), 50) == (0, 49)
 
 
-def test_a_table_too_wide_for_memory_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(repair, "MAX_CELLS", 100)
+def test_a_table_too_wide_for_memory_is_refused():
     with pytest.raises(UserError, match="2 households over 3 days are too many"):
-        to_hours(table([0, 1], [0, 2 * DAY_S], [1, 1]), is_power=False, repairs=nobody())
+        to_hours(table([0, 1], [0, 2 * DAY_S], [1, 1]), is_power=False, repairs=nobody(), max_cells=100)
 
 
 def test_rows_of_one_household_are_merged_or_differ():

@@ -21,7 +21,6 @@ from challenges.radix_energy.train import Found, look_at
 from common.errors import UserError
 
 HOSTILE = "<script>alert('$\\x')</script> & \"id\" 用户"
-STABILITIES = [0.91, 0.82, 0.73, 0.64]
 VOID = {"meta", "img", "br", "path", "polyline"}
 
 
@@ -99,10 +98,10 @@ def found(dataset: Dataset) -> Found:
     return Found(model, names, usual_household(households.descriptors), households, assignment)
 
 
-def written(folder: Path, dataset: Dataset, found: Found, stabilities: list[float] | None = None) -> tuple[str, Page]:
+def written(folder: Path, dataset: Dataset, found: Found) -> tuple[str, Page]:
     table = tabulate(dataset, found.households, found.assignment, found)
     path = folder / "report.html"
-    write_report(path, dataset, found, table, stabilities)
+    write_report(path, dataset, found, table)
     text = path.read_text(encoding="utf-8")
     return text, Page(text)
 
@@ -125,7 +124,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory, dataset: Dataset, found: Found) -> tuple[str, Page]:
-    return written(tmp_path_factory.mktemp("report"), dataset, found, STABILITIES)
+    return written(tmp_path_factory.mktemp("report"), dataset, found)
 
 
 def test_every_part_is_there(page: tuple[str, Page], dataset: Dataset, found: Found):
@@ -137,8 +136,6 @@ def test_every_part_is_there(page: tuple[str, Page], dataset: Dataset, found: Fo
     assert f"{n_nowhere} households fit none of them" in words
     for name in found.names:
         assert words.count(name) >= 2  # in the table, and over its pictures
-    for stability in STABILITIES:
-        assert str(stability) in words
     assert words.count("typical: type") == 12
     assert words.count("borderline: type") == 4
     for part in ("All households", "How many types", "Households that fit nowhere", "Households not used"):
@@ -241,7 +238,7 @@ def test_a_type_nobody_is_typical_of_and_a_tiny_one_have_their_place(tmp_path: P
 
 
 def test_same_types_same_report(tmp_path: Path, page: tuple[str, Page], dataset: Dataset, found: Found):
-    assert written(tmp_path, dataset, found, STABILITIES)[0] == page[0]
+    assert written(tmp_path, dataset, found)[0] == page[0]
 
 
 @pytest.mark.usefixtures("undrawn")

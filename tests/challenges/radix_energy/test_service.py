@@ -21,6 +21,13 @@ def hostile_file() -> str:
     return "\n".join(map(",".join, table))
 
 
+def sparse_file() -> str:
+    """Two readings a year apart of each of 6000 households, whose hours would fill 50 million cells."""
+    return "household,time,kwh\n" + "".join(
+        f"h{i},{year}-01-01 00:00,1\n" for i in range(6000) for year in (2023, 2024)
+    )
+
+
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     """Of a service that has the hostile file for its example: analysing one file is enough for these tests."""
@@ -53,9 +60,10 @@ def test_what_a_file_calls_its_households_stands_in_the_report_as_text(client: T
         (b"name,colour\nanna,red\n", "neither times nor hours"),
         (as_csv(generate(3, 1)).encode()[:2000], "no household can be used"),
         (b"PAR1 and no more", "damaged"),
+        (sparse_file().encode(), "6000 households over 366 days are too many at once"),
         (b"timestamp" + b",a" * 30_000 + b"\n", "20,000 columns"),
     ],
-    ids=["no readings", "short", "no parquet", "columns"],
+    ids=["no readings", "short", "no parquet", "sparse", "columns"],
 )
 def test_what_cannot_be_used_is_told_and_is_no_server_error(client: TestClient, data: bytes, words: str):
     error = client.post(ROUTE, content=data).json()["results"][0]["error"]

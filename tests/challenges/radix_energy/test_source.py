@@ -56,6 +56,12 @@ def test_columns_of_parquet_that_are_no_cells_are_not_seen(tmp_path: Path):
         ("a.csv", b"\n\n", "no text in it"),
         ("a.csv", b"\x00\x01\x02" * 50, "not text"),
         ("a.csv", b"household\na\nb\n", "one column only"),
+        (
+            "a.csv",
+            b"Meter export, Leuven\ntime,a,b,c\n" + b"2024-01-01,1,2,3\n" * 9,
+            "the first line .'Meter export, L",
+        ),
+        ("a.csv", b"Meter export\nwho,time,kwh\n" + b"a,2024-01-01,1\n" * 9, "remove the lines above the header"),
         ("a.csv.gz", b"not gzip", "not readable as gzip"),
         ("a.csv.gz", gzip.compress(bytes(20_000_000)), "refused, expands to more than"),
         ("a.xlsx", b"PK", "is not read"),

@@ -27,10 +27,10 @@ from challenges.radix_movies.predict import (
     predict_films,
     rank,
     tabulate,
-    write,
 )
 from challenges.radix_movies.sample import write_sample
 from common.data.images import ImageError, encode_jpeg
+from common.data.tables import write_with_report
 from common.errors import UserError
 from common.inference.batch import Engine
 from common.inference.session import create_session
@@ -91,7 +91,7 @@ def test_each_film_is_predicted_from_what_it_has(model: Model, sample: Dataset, 
         expected = [name for name, there in (("synopsis", film.synopsis), ("poster", has_poster)) if there]
         assert modality == ("+".join(expected) or "none")
     frame = tabulate(films, found, model.genres)
-    write(frame, tmp_path / "predictions.parquet", {"flaws": {}})
+    write_with_report(frame, tmp_path / "predictions.parquet", {"flaws": {}})
     back = pd.read_parquet(tmp_path / "predictions.parquet")
     assert list(back) == [
         "movie_id", *(f"genre{i}" for i in range(1, 6)), *(f"probability{i}" for i in range(1, 6)), "modalities",

@@ -1,5 +1,6 @@
 """Every rule mends what it is for, leaves what is right, and says so; no text breaks it."""
 
+import time
 import unicodedata
 
 import pytest
@@ -68,6 +69,13 @@ def test_a_huge_text_is_cut():
     cleaned, flaws = clean_text("word " * 250_000)  # 1.25 MB
     assert len(cleaned) <= MAX_CHARACTERS
     assert flaws["cut"] == 1
+
+
+@pytest.mark.parametrize("text", ["abstract:" * 2_222, "Code is available." * 1_111, "abstract:" * 99 + "a" * 19_000])
+def test_cleaning_a_legal_text_is_quick(text: str):
+    start = time.process_time()
+    clean_text(text, VOCABULARY)
+    assert time.process_time() - start < 1  # thousands of passes took five
 
 
 @settings(max_examples=150, deadline=None)

@@ -6,6 +6,7 @@ import pytest
 
 from challenges.radix_neurips import cli
 from challenges.radix_neurips.sample import write_sample
+from common.cli import run
 from common.errors import UserError
 
 
@@ -15,6 +16,20 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path):
     (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x20ftypisom")
     with pytest.raises(UserError, match=r"a\.mp4 is no plain text"):
         cli._read_text(str(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_what_cannot_be_written_is_refused_before_the_work(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    write_sample(tmp_path, 4)
+    monkeypatch.setattr("challenges.radix_neurips.dataset.load", None)  # called, it would end in our bug, 1
+    monkeypatch.setattr("common.models.text.load_text_encoder", None)
+    paths = {"--data": tmp_path / "neurips_papers.zip", "--keywords": tmp_path / "k.parquet", "--out": "/proc/x/m.json"}
+    with pytest.raises(SystemExit) as left:
+        run(cli.app, [verb, *(str(word) for option in paths.items() for word in option)])
+    assert left.value.code == 2
+    assert "cannot write /proc/x/m.json" in capsys.readouterr().err
 
 
 @pytest.mark.slow

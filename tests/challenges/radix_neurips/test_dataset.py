@@ -82,6 +82,13 @@ def test_rows_that_are_no_papers_are_named(tmp_path: Path):
     assert report["short_abstracts"]["papers"] == 1
 
 
+def test_ids_hold_nothing_that_a_terminal_obeys(tmp_path: Path):
+    rows = ROWS.assign(paper_id=["\x1b[31ma\u202e ", "b\n", "\x07"])
+    corpus = load(save(rows, tmp_path, "parquet"))
+    assert corpus.ids.tolist() == ["[31ma", "b"]
+    assert corpus.report["unusable"] == {"row 3": "no paper id"}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -1,5 +1,7 @@
 """Scores of rankings agree with ranx; what is better is found to be better."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import pytrec_eval
@@ -7,7 +9,8 @@ import pytrec_eval
 from challenges.radix_neurips.dataset import Corpus
 from challenges.radix_neurips.evaluate import OURS, difference, evaluate, headline, score_queries, summarise, topic_view
 from challenges.radix_neurips.sample import generate
-from common.models.text import load_text_encoder
+from common.errors import UserError
+from common.models.text import TextEncoder, load_text_encoder
 
 
 def test_metrics_agree_with_trec_eval():
@@ -42,6 +45,15 @@ def test_difference_is_paired():
     assert noise["low"] < 0 < noise["high"]
     assert noise["p"] > 0.05
     assert summarise({OURS: ours, "other": same})["other"]["ours_minus_this"]["metric"] == "ndcg@10"
+
+
+@pytest.mark.parametrize("asked", [2022, 1900])
+def test_years_without_similar_papers_are_refused_before_anything_is_encoded(asked: int):
+    papers, nothing = generate(4), cast("TextEncoder", None)
+    texts = [p.title for p in papers], [p.abstract for p in papers]
+    corpus = Corpus(np.array([p.paper_id for p in papers]), np.full(4, 2022, np.int32), *texts, {})
+    with pytest.raises(UserError, match=f"papers of {asked} share a rare keyword"):
+        evaluate(corpus, corpus, {}, nothing, nothing, (2021, asked))
 
 
 @pytest.mark.slow

@@ -73,6 +73,11 @@ def test_every_store_keeps_the_contract(store: VectorStore):
     assert recall(filtered.ids, exact(queries, vectors[nineties], list(ids[nineties]), 10)) >= 0.95
     one = store.search(queries, 60, years=Years(1995, 1995))
     assert set(one.ids.ravel()) == {*ids[years(600) == 1995]}  # all 60, though most are far from any query
+    store.add(["undated"], queries[:1], np.array([0]))
+    assert store.search(queries, 1).ids[0, 0] == "undated"
+    for bounds in (Years(last=1992), Years(first=0)):
+        assert store.search(queries, 1, years=bounds).ids[0, 0] != "undated"
+    store.delete(["undated"])
     none = store.search(queries, 3, years=Years(2050))
     assert (none.ids == "").all()
     assert np.isneginf(none.scores).all()

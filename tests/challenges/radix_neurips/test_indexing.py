@@ -1,15 +1,19 @@
 """The index on disk, and encoding on a Ray cluster."""
 
+import copy
+import dataclasses
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from challenges.radix_neurips import indexing
+from challenges.radix_neurips import index, indexing
 from challenges.radix_neurips.dataset import load
 from challenges.radix_neurips.indexing import encode_corpus, load_searcher, save_searcher
 from challenges.radix_neurips.search import Searcher
+from common import artifacts
 from common.errors import UserError
 from common.inference.batch import Engine
 from common.models.text import SHIPPED
@@ -25,6 +29,27 @@ def test_an_index_answers_as_the_searcher_it_was_written_from(searcher: Searcher
         assert again.like_text(text) == searcher.like_text(text)
     assert again.like_papers(["twin", "near"]) == searcher.like_papers(["twin", "near"])
     assert again.data_fingerprint == searcher.data_fingerprint
+
+
+@pytest.mark.parametrize(("module", "step"), [(artifacts, "_read_manifest"), (index, "load_artifact")])
+def test_an_index_that_is_replaced_while_it_is_read_is_read_again(
+    searcher: Searcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
+):
+    save_searcher(searcher, tmp_path)
+    corpus = dataclasses.replace(searcher.corpus, titles=[f"New: {title}" for title in searcher.corpus.titles])
+    new = copy.copy(searcher)
+    new.corpus = corpus
+    read = getattr(module, step)
+
+    def read_then_replace(directory: Path, *arguments: object) -> object:
+        old = read(directory, *arguments)
+        if directory == tmp_path:  # and not the encoder's
+            monkeypatch.setattr(module, step, read)
+            save_searcher(new, tmp_path)
+        return old
+
+    monkeypatch.setattr(module, step, read_then_replace)
+    assert load_searcher(tmp_path, SHIPPED).corpus.titles == corpus.titles
 
 
 def test_an_index_of_vectors_alone_is_refused(searcher: Searcher, tmp_path: Path):

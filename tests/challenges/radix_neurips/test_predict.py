@@ -9,7 +9,8 @@ import pytest
 from challenges.radix_neurips.dataset import Corpus, load
 from challenges.radix_neurips.lexical import Tfidf
 from challenges.radix_neurips.model import hybrid_scores, represent
-from challenges.radix_neurips.predict import rank, tabulate, write
+from challenges.radix_neurips.predict import rank, tabulate
+from common.data.tables import write_with_report
 from common.models.text import TextEncoder, load_text_encoder
 
 
@@ -37,7 +38,7 @@ def test_queries_of_the_corpus_find_all_but_themselves(corpus: Corpus, encoder: 
     assert {"query_id": first, "paper_id": twin} in identical
     assert {"query_id": twin, "paper_id": first} in identical
     assert len(identical) == 2
-    write(table, tmp_path / "t.parquet", {"identical_abstracts": identical})
+    write_with_report(table, tmp_path / "t.parquet", {"identical_abstracts": identical})
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), table)
     assert (tmp_path / "t.report.json").is_file()
 
@@ -54,3 +55,16 @@ def test_other_queries_are_ranked_as_the_model_says(corpus: Corpus, encoder: Tex
     np.testing.assert_array_equal(found, np.argsort(-expected, axis=1, kind="stable")[:, :5])
     np.testing.assert_allclose(scores, np.take_along_axis(expected, found, axis=1), atol=1e-6)
     assert found[2, 0] == 2  # under another id its own text is a find
+
+
+def test_row_numbers_are_ids_within_one_corpus_only(sample_file: Path, encoder: TextEncoder, tmp_path: Path):
+    papers = pd.read_csv(sample_file).head(8).drop(columns="paper_id")
+    papers.to_csv(tmp_path / "papers.csv", index=False)
+    papers[::-1].head(3).to_csv(tmp_path / "queries.csv", index=False)
+    corpus, queries = load(tmp_path / "papers.csv"), load(tmp_path / "queries.csv")
+    found, _ = rank(corpus, queries, encoder, None, 8)
+    assert found.shape == (3, 8)  # no paper is barred
+    assert found[:, 0].tolist() == [7, 6, 5]
+    found, _ = rank(corpus, corpus, encoder, None, 8)
+    assert found.shape == (8, 7)
+    assert not (found == np.arange(8)[:, None]).any()

@@ -21,6 +21,9 @@ def test_keywords_are_folded(tmp_path: Path):
     table["keywords"] = ["['GANs', 'deep learning']", "['gan']", "[]"]
     table.to_parquet(tmp_path / "text.parquet")
     assert read_keywords(tmp_path / "text.parquet", tmp_path / "canon.tsv") == expected
+    table["keywords"] = ["{'GANs', 'deep learning'}", "('gan',)", None]
+    table.to_parquet(tmp_path / "null.parquet")
+    assert read_keywords(tmp_path / "null.parquet", tmp_path / "canon.tsv") == expected
 
 
 def test_wrong_tables_are_refused(tmp_path: Path):
@@ -29,9 +32,10 @@ def test_wrong_tables_are_refused(tmp_path: Path):
     pd.DataFrame({"paper_id": ["a"]}).to_parquet(tmp_path / "k.parquet")
     with pytest.raises(UserError, match="needs the columns"):
         read_keywords(tmp_path / "k.parquet")
-    pd.DataFrame({"paper_id": ["a"], "keywords": ["not a list"]}).to_parquet(tmp_path / "k.parquet")
-    with pytest.raises(UserError, match="row 0"):
-        read_keywords(tmp_path / "k.parquet")
+    for cell in ("not a list", "5", "'graph neural networks'", "{['a']}", 5):
+        pd.DataFrame({"paper_id": ["a"], "keywords": [cell]}).to_parquet(tmp_path / "k.parquet")
+        with pytest.raises(UserError, match=r"row 0: .* is no list of keywords"):
+            read_keywords(tmp_path / "k.parquet")
     pd.DataFrame({"paper_id": ["a"], "keywords": [["x"]]}).to_parquet(tmp_path / "k.parquet")
     (tmp_path / "canon.tsv").write_text("a\tb\nlonely\n")
     with pytest.raises(UserError, match="canonical spelling"):

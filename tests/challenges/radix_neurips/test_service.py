@@ -37,6 +37,7 @@ def test_answers_are_those_of_searching(client: TestClient, searcher: Searcher):
     assert ask(client, text=text, k=4, first_year=2020, last_year=2022) == plain(dataclasses.asdict(expected))
     expected = searcher.like_papers(["twin"], 10)
     assert ask(client, paper_id="twin") == plain(dataclasses.asdict(expected))
+    assert ask(client, paper_id="twin", text="") == plain(dataclasses.asdict(expected))
     expected = searcher.like_papers(["twin", str(searcher.corpus.ids[9])], 10)
     assert ask(client, paper_id=["twin", str(searcher.corpus.ids[9])]) == plain(dataclasses.asdict(expected))
     assert ask(client, text=text, first_year=2050)["found"] == []

@@ -20,6 +20,7 @@ from challenges.radix_smurfs.classifier_training import (
     fit_head,
     predict_held_out,
     score,
+    score_weak_labels,
     train_classifier,
 )
 from challenges.radix_smurfs.classify import (
@@ -31,15 +32,16 @@ from challenges.radix_smurfs.classify import (
     tabulate,
     write,
 )
-from challenges.radix_smurfs.cli import CLASSIFIER, LABELS
-from challenges.radix_smurfs.dataset import NAMES, SmurfDataset, load
+from challenges.radix_smurfs.cli import CLASSIFIER, REPOSITORY
+from challenges.radix_smurfs.dataset import CATEGORY_IDS, NAMES, SmurfDataset, load
 from challenges.radix_smurfs.drawing import draw_gnome, draw_lots
-from challenges.radix_smurfs.sample import CATEGORY_IDS, write_sample
-from challenges.radix_smurfs.weak_labels import SHARES, SIDE, measure, weak_labels
+from challenges.radix_smurfs.sample import write_sample
+from challenges.radix_smurfs.weak_labels import SHARES, SIDE, SMURF, measure, weak_labels
 from common.artifacts import load_artifact
 from common.errors import UserError
 from common.metrics.bootstrap import Interval
 
+LABELS = REPOSITORY / "data" / "labels" / "radix_smurfs" / "labels.csv"
 CATEGORIES = {number: name for name, number in CATEGORY_IDS.items()}
 
 
@@ -180,6 +182,17 @@ def test_bad_label_files_are_one_line(tmp_path: Path, text: str, expected: str) 
         read_labels(tmp_path / "nothing.csv", CATEGORIES)
 
 
+def test_labels_that_excel_saved_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("annotation_id,category_id\n1,0\n", encoding="utf-8-sig")
+    assert read_labels(path, CATEGORIES) == {1: NAMES.index("Smurf")}
+
+
+def test_labels_of_other_data_are_refused_before_the_work(dataset: SmurfDataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="annotation 4711 is not in this one"):
+        train_classifier(dataset, tmp_path, "fingerprint", {dataset.instances[0].id: 0, 4711: 0})
+
+
 def test_a_model_of_something_else_is_refused() -> None:
     with pytest.raises(UserError, match="is for 'vinted'"):
         load_classifier(CLASSIFIER.parents[1] / "vinted")
@@ -187,7 +200,7 @@ def test_a_model_of_something_else_is_refused() -> None:
 
 def test_the_readme_says_what_was_measured() -> None:
     metrics = load_artifact(CLASSIFIER, "radix_smurfs").manifest.metrics
-    readme = (LABELS.parents[3] / "challenges" / "radix_smurfs" / "README.md").read_text()
+    readme = (REPOSITORY / "challenges" / "radix_smurfs" / "README.md").read_text()
     for key in ("weak_labels", "weak_labels_where_confident", *(k for k in metrics if k.startswith("classifier_on"))):
         assert str(Interval(**metrics[key]["macro_f1"])) in readme, key
     row = next(line for line in readme.splitlines() if "learned from the review" in line)
@@ -208,6 +221,14 @@ def test_the_shipped_backbone_is_the_pretrained_network(shipped: Classifier) -> 
     with torch.inference_mode():
         expected = classifier_training.build_backbone()(torch.from_numpy(pixels)).numpy()
     assert shipped.session.run(["features"], {"pixels": pixels})[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_weak_labels_are_measured_where_only_unsure_figures_are_judged() -> None:
+    weak = weak_labels([measure(*drawn(name)) for name in NAMES[:2]])
+    weak.votes[1] = False  # which leaves it unsure
+    found = score_weak_labels(weak, np.array([-1, SMURF]), np.arange(2))
+    assert found["weak_labels_where_confident"] == {"n_figures": 0}
+    assert found["weak_labels"]["n_figures"] == 1
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from challenges.radix_smurfs.augmentation import turn_purple
 from challenges.radix_smurfs.compositing import (
     MIN_PIXELS,
     Example,
@@ -16,7 +17,6 @@ from challenges.radix_smurfs.compositing import (
     instance_map,
     paste,
     remove_instances,
-    turn_purple,
 )
 from challenges.radix_smurfs.scenery import color_field, drawn_scene, texture
 
@@ -107,9 +107,10 @@ def test_one_composition_in_twelve_is_empty():
     assert 10 < n_empty < 60
 
 
-def test_only_blue_turns_purple():
+@pytest.mark.parametrize(("hue", "brightness"), [(133, 0.7), (136, 0.6)])
+def test_only_blue_turns_purple(hue: int, brightness: float):
     pixels = np.array([[BLUE, (250, 250, 250), (220, 30, 30), (250, 210, 40)]], np.uint8)
-    turned = turn_purple(pixels)[0].astype(int)
+    turned = turn_purple(pixels, hue, brightness)[0].astype(int)
     assert turned[0, 0] > turned[0, 1] + 30
     assert turned[0, 2] > turned[0, 0] - 60
     np.testing.assert_array_less(np.abs(turned[1:] - pixels[0, 1:].astype(int)), 4)

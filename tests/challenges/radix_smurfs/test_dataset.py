@@ -171,6 +171,17 @@ def test_images_that_cannot_be_used_take_their_annotations_along(tmp_path: Path)
     assert reasons[3:] == ["its image cannot be used"] * 3
 
 
+@pytest.mark.parametrize("factor", [50_000, 10**400], ids=["large", "absurd"])
+def test_a_listed_size_that_no_memory_holds_leaves_the_image_out(tmp_path: Path, factor: int) -> None:
+    huge = {"id": 8, "file_name": "images/b.png", "height": HEIGHT * factor, "width": WIDTH * factor}
+    right = {"id": 7, "file_name": "images/a.png", "height": HEIGHT, "width": WIDTH}
+    annotations = [annotation(), annotation(id=2, image_id=8)]
+    dataset = load(write(tmp_path, coco(annotations, [right, huge]), {"images/a.png": png(), "images/b.png": png()}))
+    assert [record.id for record in dataset.images] == [7]
+    reasons = [entry["reason"] for entry in dataset.report["left_out"]]
+    assert reasons == ["listed with more than 50 megapixels", "its image cannot be used"]
+
+
 def test_an_image_at_another_size_stretches_its_annotations(tmp_path: Path) -> None:
     dataset = load(write(tmp_path, coco(), {"images/a.png": png(2 * HEIGHT, 2 * WIDTH)}))
     assert dataset.images[0].height == 2 * HEIGHT

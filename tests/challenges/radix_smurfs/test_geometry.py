@@ -16,9 +16,6 @@ from challenges.radix_smurfs.geometry import (
     mask_box,
     mask_to_polygons,
     mask_to_rle,
-    mirror_box,
-    mirror_polygon,
-    mirror_rle,
     polygons_to_rle,
     resize_rle,
     rle_area,
@@ -46,22 +43,6 @@ def test_mask_to_rle_and_back(mask: NDArray[np.bool_]) -> None:
 def test_mask_to_polygons_and_back_fills_holes_and_changes_nothing_else(mask: NDArray[np.bool_]) -> None:
     rle = polygons_to_rle(mask_to_polygons(mask), *mask.shape)
     assert np.array_equal(rle_to_mask(rle), binary_fill_holes(mask))
-
-
-@settings(deadline=None)
-@given(MASKS)
-def test_mirroring_twice_changes_nothing(mask: NDArray[np.bool_]) -> None:
-    rle, width = mask_to_rle(mask), mask.shape[1]
-    mirrored = mirror_rle(rle)
-    assert np.array_equal(rle_to_mask(mirrored), mask[:, ::-1])
-    assert mirror_rle(mirrored) == rle
-    if mask.any():
-        assert rle_box(mirrored) == mirror_box(rle_box(rle), width)
-    for polygon in mask_to_polygons(mask):
-        assert np.array_equal(mirror_polygon(mirror_polygon(polygon, width), width), polygon)
-    mirrored_polygons = [mirror_polygon(polygon, width) for polygon in mask_to_polygons(mask)]
-    filled = polygons_to_rle(mask_to_polygons(mask), *mask.shape)
-    assert polygons_to_rle(mirrored_polygons, *mask.shape) == mirror_rle(filled)
 
 
 @settings(deadline=None)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from challenges.radix_smurfs.classify import read_labels
-from challenges.radix_smurfs.dataset import NAMES, SmurfDataset, load
+from challenges.radix_smurfs.dataset import CATEGORY_IDS, NAMES, SmurfDataset, load
 from challenges.radix_smurfs.review import Review, create_server, prepare
-from challenges.radix_smurfs.sample import CATEGORY_IDS, write_sample
+from challenges.radix_smurfs.sample import write_sample
 from common.errors import UserError
 
 
@@ -104,6 +104,15 @@ def test_what_is_refused_changes_nothing(review: Review, address: str, body: Any
         assert answered == status
         assert said["error"]
     assert not review.path.exists()
+
+
+@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1", ""])
+def test_a_length_that_is_none_is_refused(address: str, length: str) -> None:
+    connection = HTTPConnection(address.removeprefix("http://"), timeout=10)
+    headers = {"Content-Type": "application/json", "Content-Length": length.encode("latin-1")}
+    connection.request("POST", "/labels", headers=headers)
+    assert connection.getresponse().status == 413
+    connection.close()
 
 
 def test_unknown_pages_and_foreign_names_are_refused(address: str) -> None:

@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pytest
 
-from challenges.radix_smurfs.dataset import NAMES, load, read_image
+from challenges.radix_smurfs.dataset import CATEGORY_IDS, NAMES, load, read_image
 from challenges.radix_smurfs.drawing import draw_gnome, draw_lots, paste
 from challenges.radix_smurfs.geometry import mask_box, rle_area
-from challenges.radix_smurfs.sample import CATEGORY_IDS, VIDEO_FPS, VIDEO_SIZE, render_video, write_sample
+from challenges.radix_smurfs.sample import VIDEO_FPS, VIDEO_SIZE, render_video, write_sample
 
 N_FRAMES = 12
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from challenges.radix_smurfs import segment
 from challenges.radix_smurfs.dataset import NAMES
 from challenges.radix_smurfs.geometry import rle_box, rle_to_mask
 from challenges.radix_smurfs.segment import SHEET, TABLE, VIDEO, run_passes
@@ -140,6 +141,30 @@ def test_a_video_without_smurfs_has_an_empty_table_with_its_columns(video: Path,
     assert result.n_detections == len(table) == 0
     assert "label" in table.columns
     assert probe(tmp_path / VIDEO).n_claimed == 40
+
+
+@pytest.mark.parametrize("specks", [False, True])
+def test_smurfs_that_come_late_are_found_as_well(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, specks: bool
+):
+    """The first bunch of frames has nobody on it; with specks its rows are all of tracks that are dropped."""
+    monkeypatch.setattr(segment, "ROWS_AT_ONCE", 4)
+    count = iter(range(1000))
+    box = np.array([[10, 80, 40, 110]], np.float32)
+    speck = Detections(box, np.ones(1, np.float32), np.ones((1, GRID, GRID), np.float32))
+
+    def find_late(image: np.ndarray) -> Detections:
+        k = next(count)
+        if k < 25:
+            return speck if specks and k < 4 else NOTHING
+        return find(image)
+
+    monkeypatch.setattr(segment, "MIN_SIGHTINGS", 10)
+    result = run_passes(video, tmp_path, find_late, name_by_color, NAMES, n_workers=1)
+    table = pd.read_parquet(tmp_path / TABLE)
+    assert result.n_detections == len(table) == 15
+    assert table["frame"].tolist() == list(range(25, 40))
+    assert rle_to_mask(table["mask"][0] | {"size": [HEIGHT, WIDTH]}).any()
 
 
 def test_flickering_specks_are_no_tracks(video: Path, tmp_path: Path):

@@ -1,7 +1,9 @@
 """Training for a moment, export, and that the exported network says what the trained one says."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from challenges.radix_smurfs import cli, train
 from challenges.radix_smurfs.baselines import mask_rcnn, mask_rcnn_loss, predict_mask_rcnn
 from challenges.radix_smurfs.compositing import MAX_INSTANCES, gather
+from challenges.radix_smurfs.dataset import load
 from challenges.radix_smurfs.evaluate import (
     Evaluation,
     found_by_size,
@@ -21,9 +25,9 @@ from challenges.radix_smurfs.evaluate import (
     write,
 )
 from challenges.radix_smurfs.export import RawNet, fuse, segmenter_of, to_int8, to_onnx, weights_of
-from challenges.radix_smurfs.model import LITE0, SmurfNet, segmentation_loss
+from challenges.radix_smurfs.model import LITE0, SmurfNet, build_yolo, segmentation_loss
 from challenges.radix_smurfs.sample import write_sample
-from challenges.radix_smurfs.segmenter import letterbox
+from challenges.radix_smurfs.segmenter import letterbox, load_segmenter
 from challenges.radix_smurfs.train import (
     Pictures,
     TrainingSet,
@@ -171,6 +175,45 @@ def test_a_perfect_segmenter_scores_one_and_finds_every_size(data: TrainingSet, 
     most = max(map(len, truth))
     assert captions == [f"{most} of {most} missed\n0 invented"]
     assert score(nobody, n_resamples=5)["mask_map50"]["estimate"] == 0
+
+
+def test_a_damaged_image_is_one_line(data: TrainingSet, tmp_path: Path):
+    folder = shutil.copytree(data.dataset.store.path, tmp_path / "damaged")
+    path = folder / data.dataset.images[0].name
+    path.write_bytes(path.read_bytes()[:3000])
+    damaged = load(folder)
+    nobody = Evaluation(damaged.images, truth_of(damaged, damaged.images), tuple([] for _ in damaged.images))
+    for work in (
+        lambda: load_training_set(folder),
+        lambda: predict_masks(damaged, damaged.images, load_segmenter(cli.SEGMENTER)),
+        lambda: worst_images(damaged, nobody),
+    ):
+        with pytest.raises(UserError, match=r"truncated JPEG; repair the image"):
+            work()
+
+
+@pytest.mark.parametrize("config", ["nope.yaml", "nope", "nope.pt"])
+def test_a_network_that_there_is_none_of_is_one_line(config: str):
+    with pytest.raises(UserError, match="nope") as error:
+        build_yolo(config)
+    assert "\n" not in str(error.value)
+
+
+def test_a_single_image_is_trained_on_and_nothing_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    data = write_sample(tmp_path / "one", n_images=1, n_frames=0)
+    assert parts(load_training_set(data)) == ("fold-0", "final")
+    monkeypatch.setattr(train, "train", lambda *_: {"final_history": []})  # what it returns then
+    cli.train(data, out=tmp_path / "model", runs=tmp_path / "runs")
+    assert "a single image, so nothing was held out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", [cli.train, cli.train_classifier, cli.evaluate, cli.compare])
+def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path: Path, verb: Callable[..., None]):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        verb(tmp_path / "no data", out=tmp_path / "file" / "out")
 
 
 def test_importing_ultralytics_leaves_the_way_arrays_are_printed_alone():

@@ -104,6 +104,12 @@ def test_unreadable_table_is_named(layout: Path):
         load(layout, part="test")
 
 
+def test_a_table_without_rows_is_named(layout: Path):
+    table({}).iloc[:0].to_parquet(layout / "data.parquet")
+    with pytest.raises(UserError, match=r"data\.parquet: .*no rows"):
+        load(layout, part="labelled")
+
+
 def test_no_such_folder(tmp_path: Path):
     with pytest.raises(UserError, match="no such file or folder"):
         load(tmp_path / "none", part="test")

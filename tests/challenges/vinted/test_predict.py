@@ -69,6 +69,38 @@ def test_columns_order_and_dtypes_are_the_examples(model: Model):
     assert list(frame.columns) == list(wanted.columns)
 
 
+@pytest.mark.parametrize("column", ["uuid", "category1", "category2", "floral"])
+def test_what_a_dictionary_of_the_example_does_not_list_is_written_all_the_same(
+    model: Model, column: str, tmp_path: Path
+):
+    layout(tmp_path, {"a": GOOD["plain"]}, ["a"])
+    plain = example(False, floral="str")
+    plain.astype({column: "category"}).to_parquet(tmp_path / "example_predictions.parquet")
+    listed = load(tmp_path, part="test").example
+    assert isinstance(listed[column].dtype, pd.CategoricalDtype)
+    frame = tabulate(model, list("abcde"), some_probabilities(5), listed)
+    assert not frame.isna().any(axis=None)
+    pd.testing.assert_frame_equal(frame, tabulate(model, list("abcde"), some_probabilities(5), plain))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"category1": ["SHIRTS"]}, "'category1' holds string and 'category2' integer"),
+        ({"category2": ["SHIRTS"]}, "'category1' holds integer and 'category2' string"),
+        ({"category1": [True], "category2": [False]}, "'category1' holds boolean"),
+        ({"category1": [b"a"], "category2": [b"b"]}, "'category1' holds bytes"),
+        ({"uuid": [7]}, "'uuid' holds integer"),
+        ({"floral": pd.to_datetime(["2026-01-01"])}, "'floral' holds datetime64"),
+    ],
+)
+def test_an_example_of_other_types_is_refused(tmp_path: Path, change: dict, words: str):
+    layout(tmp_path, {"a": GOOD["plain"]}, ["a"])
+    example(True).assign(**change).to_parquet(tmp_path / "example_predictions.parquet")
+    with pytest.raises(UserError, match=f"example_predictions.parquet: column {words}"):
+        load(tmp_path, part="test")
+
+
 def test_unknown_column_of_the_example_is_refused(model: Model):
     with pytest.raises(UserError, match="'price'"):
         tabulate(model, UUIDS, some_probabilities(3), example(True).assign(price=1.0))

@@ -22,10 +22,11 @@ from challenges.vinted.train import (
     fit_fold,
     pooled,
     predict_logits,
+    pretrain,
     quick_recipe,
     train_part,
 )
-from challenges.vinted.training_set import MARKET, PATTERNS, RENDERS, TrainingSet, load_training_set
+from challenges.vinted.training_set import MARKET, PATTERNS, RENDERS, TrainingSet, load_training_set, take
 from common.data.images import encode_jpeg
 from common.errors import UserError
 
@@ -94,6 +95,21 @@ def test_a_part_is_trained_once_and_its_name_is_checked(data, recipe, tmp_path):
     assert [path.stat().st_mtime_ns for path in states] == before
     with pytest.raises(UserError, match="fold-9"):
         train_part("fold-9", data, recipe, tmp_path)
+
+
+def test_without_patterns_and_renders_there_is_no_pretraining(data, recipe, pretrained, tmp_path):
+    market = data.sources == MARKET
+    alone = replace(
+        data, images=data.images[market], labels=take(data.labels, market), sources=data.sources[market],
+        groups=data.groups[market], folds=data.folds[market],
+    )  # fmt: skip
+    net = pretrain(alone, recipe, tmp_path)
+    assert not list(tmp_path.iterdir())
+    untrained = GarmentNet().trunk.state_dict()
+    assert all(torch.equal(a, untrained[name]) for name, a in net.trunk.state_dict().items())
+    fitted, history = fit_fold(alone, net, recipe, tmp_path, 0)
+    assert len(history) == 1
+    assert predict_logits(fitted, alone.images[:2], recipe.input_size).category.shape == (2, 5)
 
 
 def test_baselines_know_nothing_of_their_own_fold(data, recipe):

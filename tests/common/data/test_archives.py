@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data.archives import ArchiveLimits, MemberError, index_by_stem, open_store
+from common.data.archives import ArchiveLimits, MemberError, index_by_stem, open_store, unpack
 from common.errors import UserError
 
 
@@ -339,3 +339,22 @@ def test_real_archives_read_as_zipfile_reads_them(shared_data: Path) -> None:
             assert len(store.names) > 40
             for member in store.names[::25]:
                 assert store.read(member) == oracle.read(member)
+
+
+def test_unpacked_files_lie_as_in_the_archive(tmp_path: Path) -> None:
+    folder = unpack(make_zip(tmp_path / "a.zip", {"data/a.jpg": b"1", "data.csv": b"2"}))
+    assert (folder / "data" / "a.jpg").read_bytes() == b"1"
+    assert (folder / "data.csv").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("members", [["data", "data/a.jpg"], ["a" * 300]], ids=["a file as folder", "a long name"])
+def test_what_no_folder_can_hold_is_not_unpacked(tmp_path: Path, members: list[str]) -> None:
+    with pytest.raises(UserError, match=r"a\.zip: .*cannot be unpacked .*; rename or remove it"):
+        unpack(make_zip(tmp_path / "a.zip", dict.fromkeys(members, b"1")))
+
+
+def test_a_damaged_member_is_not_unpacked(tmp_path: Path) -> None:
+    path = make_zip(tmp_path / "a.zip", {"a.csv": b"id,text"}, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace(b"id,text", b"id,test"))
+    with pytest.raises(UserError, match=r"a\.zip: a\.csv: its checksum does not match; download or copy it again"):
+        unpack(path)

@@ -1,5 +1,6 @@
 """Delimited text in any dialect."""
 
+import csv
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -126,10 +127,19 @@ def test_rows_of_another_width_swallow_no_other() -> None:
         read_delimited(opened(open_twice.encode()), [0, 1], [1], header=True)
 
 
-def test_a_cell_too_long_in_a_row_of_another_width_is_refused() -> None:
-    text = opened(b"a,b\n" + b"1,2\n" * 1500 + b"1,2," + b"x" * 200_000 + b"\n")
-    with pytest.raises(UserError, match=r"a\.csv, '1,2,xxx.*field larger than field limit.*remove that row"):
-        read_delimited(text, [0, 1], [], header=True)
+def test_a_long_cell_in_a_row_of_another_width_is_cut_off_and_a_longer_one_refused(short_cells: None) -> None:
+    rows = b"a,b\n" + b"1,2\n" * 1500
+    (first,), ragged = read_delimited(opened(rows + b"3,4," + b"x" * 900 + b"\n"), [0], [], header=True)
+    assert (first.to_pylist()[-1], len(ragged)) == ("3", 1)
+    with pytest.raises(UserError, match=r"a\.csv, '3,4,xxx.*field larger than field limit.*remove that row"):
+        read_delimited(opened(rows + b"3,4," + b"x" * 1001 + b"\n"), [0], [], header=True)
+
+
+@pytest.fixture
+def short_cells() -> Iterator[None]:
+    usual = csv.field_size_limit(1000)
+    yield
+    csv.field_size_limit(usual)
 
 
 def test_numbers_are_numbers_only_where_every_cell_is() -> None:
@@ -158,7 +168,10 @@ def test_numbers_as_people_write_them() -> None:
         (["01/31/24 1:05 PM", "02/01/24 12:00 am"], ["2024-01-31T13:05:00", "2024-02-01T00:00:00"]),
         (["31.12.2024", "30.02.2024"], ["2024-12-31T00:00:00", "NaT"]),
         (["202401311305", "20240131"], ["2024-01-31T13:05:00", "2024-01-31T00:00:00"]),
-        (["2024-01-31 25:00", "2024-01-31 10:60", "2024-01-31 10:00:61", "0.35", "", "noon"], ["NaT"] * 6),
+        (
+            ["2024-01-31 25:00", "2024-01-31 10:60", "2024-01-31 10:00:61", "2024-01-31 24:30", "0.35", "", "noon"],
+            ["NaT"] * 7,
+        ),
         (["2024-00-10", "2024-13-10", "0000-01-01", "2024-01-00", "2024-01-32"], ["NaT"] * 5),
         (["0001-01-01", "2016-12-31 23:59:60"], ["0001-01-01T00:00:00", "2017-01-01T00:00:00"]),
         (["12/13/2024"], ["2024-12-13T00:00:00"]),  # 13 is no month
@@ -225,7 +238,7 @@ def test_a_quote_that_is_not_closed_is_refused() -> None:
         (b"a,b\n1,\x01\n", "not text in UTF-8, UTF-16 or Windows-1252; save it"),
         (b"a\n1\n", r"one column only \('a'\)"),
         (b"a", r"one column only \('a'\)"),
-        (b"a,b\n1," + b"x" * 200_000 + b"\n", "not readable as delimited text .*; save it"),
+        (b"a,b\n1," + b"x" * (csv.field_size_limit() + 1) + b"\n", "not readable as delimited text .*; save it"),
     ],
 )
 def test_what_is_no_delimited_text_is_refused(data: bytes, words: str) -> None:

@@ -118,3 +118,14 @@ def test_a_cell_far_out_is_refused_before_memory_fills(rows: list[int], monkeypa
     book.save(stream)
     with pytest.raises(UserError, match=r"^a\.xlsx: more than 10000 cells"):
         read_workbook(stream.getvalue(), "a.xlsx")
+
+
+def test_all_sheets_share_the_limit_of_cells(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("common.data.excel.MAX_CELLS", 10_000)
+    book = workbook([["id", "text"], [1, "x"]], *[[[None] * 3_999 + [None]] * 2] * 3)
+    for number in (2, 3, 4):
+        far = "".join(f'<row r="{row}"><c r="EWU{row}"/></row>' for row in (1, 2))
+        text = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+        book = repacked(book, f"xl/worksheets/sheet{number}.xml", f"{text}{far}</sheetData></worksheet>".encode())
+    with pytest.raises(UserError, match="more than 10000 cells up to sheet 'sheet 2'"):
+        read_workbook(book, "a.xlsx")

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -390,3 +391,23 @@ def test_blending_a_large_picture_takes_little_more_memory_than_the_picture():
         tracemalloc.stop()
     assert np.abs(picture.astype(int) - (132, 227, 142)).max() <= 1
     assert peak < 3 * picture.nbytes  # the four channels as stored, the three that are left, and a strip
+
+
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\x00", b"\xff\xd0", b"\xff\xe0\x00\x00"])
+def test_megabytes_before_the_picture_cost_next_to_nothing(filler: bytes):
+    started = time.process_time()
+    with pytest.raises(ImageError, match=r"truncated|segments"):
+        read_header(b"\xff\xd8" + filler * (2**25 // len(filler)))
+    assert time.process_time() - started < 2  # one step of Python for each took ten
+
+
+def test_a_png_of_thousands_of_chunks_is_refused():
+    chunk = struct.pack(">L", 0) + b"tEXt" + bytes(4)
+    data = png(4, 4, 8, 0, b"\0\0" * 4)
+    with pytest.raises(ImageError, match="chunks before the picture"):
+        read_header(data[:33] + chunk * 20_000 + data[33:])
+
+
+def test_stray_bytes_and_padding_between_segments_are_passed_over():
+    data = encode_jpeg(photo())
+    assert read_header(data[:2] + b"\xff\xff\xff\x00\xff\x01junk" + data[2:])[:3] == read_header(data)[:3]

@@ -22,8 +22,10 @@ from common.data.tables import (
     json_text,
     read_parquet,
     replace_atomically,
+    report_path,
     write_json,
     write_parquet,
+    write_with_report,
 )
 from common.errors import UserError
 
@@ -298,3 +300,19 @@ def test_parquet_with_broken_notes_of_pandas_is_refused(tmp_path: Path):
     pq.write_table(pyarrow.table({"a": [1]}).replace_schema_metadata({"pandas": "{}"}), tmp_path / "a.parquet")
     with pytest.raises(UserError, match=r"a\.parquet: not a readable parquet file"):
         read_parquet(tmp_path / "a.parquet", SCHEMA)
+
+
+def test_a_table_and_its_report_are_written_together(tmp_path: Path):
+    write_with_report(good_frame(), tmp_path / "a.parquet", {"n": 3})
+    assert json.loads((tmp_path / "a.report.json").read_text()) == {"n": 3}
+    with pytest.raises(TypeError, match="no JSON form"):
+        write_with_report(good_frame().head(1), tmp_path / "a.parquet", {"n": object()})
+    assert len(pd.read_parquet(tmp_path / "a.parquet")) == 3
+
+
+def test_reports_of_two_runs_do_not_meet(tmp_path: Path):
+    assert report_path(tmp_path / "run.1") == tmp_path / "run.1.report.json"
+    assert report_path(tmp_path / "run.PARQUET") == tmp_path / "run.report.json"
+    (tmp_path / "run.1.report.json").mkdir()
+    with pytest.raises(UserError, match=r"run\.1\.report\.json is a folder"):
+        check_output(tmp_path / "run.1")

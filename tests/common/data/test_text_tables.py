@@ -3,6 +3,7 @@
 import csv
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -96,6 +97,7 @@ def test_only_the_header_tells_what_parts_the_columns(tmp_path: Path):
         ("\tid\ttext\n1\t2\ta\n", ["", "id", "text"]),
         ("\n \t\n\tid\ttext\n1\t2\ta\n", ["", "id", "text"]),
         ("Xid,XtextX\n1,a\n", ["Xid", "XtextX"]),
+        ("id;text\r1;good, cheap, and fast\r", ["id", "text"]),
     ):
         path.write_text(text, newline="")
         assert read_text_table(path).columns == columns
@@ -108,12 +110,19 @@ def test_line_breaks_in_cells_stay_as_they_are(tmp_path: Path):
     assert read_text_table(tmp_path).rows == [["1", "a"], ["2", "b"]]
 
 
-def test_a_cell_of_any_book_is_read_and_a_longer_one_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_cell_of_any_book_is_read_and_a_longer_one_refused(tmp_path: Path):
     (tmp_path / "a.csv").write_text("id,text\n1," + "x" * 200_000 + "\n")
     assert len(read_text_table(tmp_path).rows[0][1]) == 200_000
-    monkeypatch.setattr("common.data.text_tables._LONGEST_CELL", 100_000)
+    (tmp_path / "a.csv").write_bytes(b"id,text\n1," + b"x" * (csv.field_size_limit() + 1) + b"\n")
     with pytest.raises(UserError, match=r"a\.csv: not readable as delimited text \(field larger than field limit"):
         read_text_table(tmp_path)
+
+
+def test_threads_do_not_set_each_others_limit_of_a_cell(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("id,text\n" + "1,x\n" * 20_000 + "2," + "x" * 200_000 + "\n")
+    with ThreadPoolExecutor(4) as pool:
+        tables = list(pool.map(read_text_table, [tmp_path] * 24))
+    assert {len(table.rows) for table in tables} == {20_001}
 
 
 def test_messages_name_eight_columns():

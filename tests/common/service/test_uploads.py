@@ -42,6 +42,24 @@ def fixed(width: int, n_rows: int) -> bytes:
     return out.getvalue()
 
 
+def forged(content: bytes) -> bytes:
+    """The same with a footer that says 1 byte where it said how much a column unpacks to."""
+    chunk = pq.read_metadata(io.BytesIO(content)).row_group(0).column(0)
+    said = _varint(2 * chunk.total_uncompressed_size)
+    start = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    lie = b"\x82" + b"\x80" * (len(said) - 2) + b"\x00"
+    assert content.count(said, start) >= 1
+    return content[:start] + content[start:].replace(said, lie)
+
+
+def _varint(value: int) -> bytes:
+    digits = bytearray()
+    while value >= 0x80:
+        digits.append(0x80 | value & 0x7F)
+        value >>= 7
+    return bytes([*digits, value])
+
+
 def excel() -> bytes:
     out = io.BytesIO()
     pd.DataFrame({"a": [1]}).to_excel(out)
@@ -79,6 +97,7 @@ def test_a_table_is_unpacked_named_by_its_first_bytes_and_gone_afterwards(data: 
         repeated("a" * 40, 30),
         repeated("a" * 40, 5, list_of=6),
         fixed(40, 30),
+        forged(repeated("a" * 5_000, 1)),
         gzip.compress(zipped("xl/workbook.xml", bytes(1001))),
         zipped("a.xlsx", zipped("xl/workbook.xml", b"a" * 500 + bytes(600))),
         b"a" + b"," * 30 + b"\n" + b"b\n" * 40,  # a long header
@@ -94,18 +113,9 @@ def test_a_table_is_unpacked_named_by_its_first_bytes_and_gone_afterwards(data: 
         zipped("a.csv", b"a\n" + b"," * 200),
     ],
     ids=[
-        *("zip", "gzip", "parquet", "lists", "one text", "one text in lists", "bytes of one width"),
-        *(
-            "workbook in gzip",
-            "workbook in a zip",
-            "long header",
-            "short header",
-            "blank lines",
-            "marks alone",
-            "UTF-16",
-            "white lines",
-        ),
-        *("header of several lines", "header beyond the module's limit"),
+        *("zip", "gzip", "parquet", "lists", "one text", "one text in lists", "bytes of one width", "forged footer"),
+        *("workbook in gzip", "workbook in a zip", "long header", "short header", "blank lines", "marks", "UTF-16"),
+        *("white lines", "header of several lines", "header beyond the module's limit"),
         *("no line ends", "commas", "commas in a zip"),
     ],
 )

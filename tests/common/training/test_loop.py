@@ -57,6 +57,9 @@ def test_denormals_count_as_before_after_training():
     assert half_of_the_smallest_normal() > 0
     with flush_denormals():
         assert half_of_the_smallest_normal() == 0
+        with flush_denormals():
+            pass
+        assert half_of_the_smallest_normal() == 0
     assert half_of_the_smallest_normal() > 0
 
 
