@@ -64,10 +64,10 @@ def map_blocks(
     """Return `[function(block) for block in blocks]`, worked on side by side.
 
     Args:
-        function: pure; called from many threads, or, with Ray, pickled and called in other processes.
+        function: pure; called from many threads, or, with Ray, in other processes.
         blocks: a good part of a second's work each, as the arrays of a few thousand rows, or
             `common.inference.cluster.Shard`s, whose rows are read where they are needed. With Ray they and the
-            results pickle.
+            results travel between processes.
         engine: where to work.
         description: of the progress bar, which counts blocks.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +117,7 @@ def map_shards(
     """Work on every shard that `folder` does not hold yet; return the files of all, in order.
 
     Args:
-        make_worker: called once in each actor; it and what it holds are pickled, so name modules' functions.
+        make_worker: called once in each actor; Ray carries it and what it holds, so name modules' functions.
         shards: from `cut_into_shards`.
         folder: gets one parquet file a shard. Shards of another run that lie there are removed.
         run: identifies everything the results depend on: data, model, shards. A file of the same run is kept.
@@ -164,7 +163,7 @@ def map_on_ray(
     Args:
         make_function: called once in each actor, for what is costly to set up. There is an actor for each CPU of
             the cluster, but no more than items.
-        items: any number of anything that pickles, and so must the results.
+        items: any number of anything that Ray can carry, and so must the results be.
 
     Raises:
         UserError: Ray is missing or its cluster cannot be reached, or the function raised it. Any other error of
@@ -178,8 +177,8 @@ def map_on_ray(
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        # Pickled here, and a block for each: no item waits for another, and none is taken for a column of numbers.
-        rows = [{"position": i, "item": pickle.dumps(item)} for i, item in enumerate(items)]
+        # A block for each: no item waits for another. Boxed, so that none is taken for a column of numbers.
+        rows = [{"position": i, "item": _Box(item)} for i, item in enumerate(items)]
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             _Actor,  # type: ignore[arg-type]  # a class is made once an actor, then called
             fn_constructor_args=(make_function,),
@@ -189,7 +188,14 @@ def map_on_ray(
         for row in done.iter_rows():
             if row["error"]:
                 raise UserError(row["error"])
-            yield row["position"], pickle.loads(row["result"])  # noqa: S301 - from our own actor
+            yield row["position"], row["result"].content
+
+
+@dataclass(frozen=True)
+class _Box:
+    """What Ray carries as it is."""
+
+    content: Any
 
 
 class _Actor:
@@ -203,10 +209,10 @@ class _Actor:
         try:
             # Here and not in the constructor: Ray would start an actor that cannot begin again and again.
             self.function = self.function or self.make_function()
-            result, error = pickle.dumps(self.function(pickle.loads(row["item"]))), ""  # noqa: S301 - from our driver
+            result, error = self.function(row["item"].content), ""
         except UserError as mistake:  # as a value: it reaches the driver as it is, without Ray's wrapping
-            result, error = b"", str(mistake)
-        return {"position": row["position"], "result": result, "error": error}
+            result, error = None, str(mistake)
+        return {"position": row["position"], "result": _Box(result), "error": error}
 
 
 @contextmanager
