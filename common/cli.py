@@ -6,6 +6,7 @@ Exit code 0: done; 2: the user's mistake; 1: our bug; 130: Ctrl-C; 143: SIGTERM.
 
 from __future__ import annotations
 
+import inspect
 import io
 import signal
 import sys
@@ -83,6 +84,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     options_end = arguments.index("--") if "--" in arguments else len(arguments)
     debug = "--debug" in arguments[:options_end]
     arguments = [a for i, a in enumerate(arguments) if a != "--debug" or i >= options_end]
+    _flow_help(app)
     stopped = _prepare_process()
     try:
         app(args=arguments)
@@ -103,6 +105,13 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
         _print_error(f"internal error: {what} (--debug shows the traceback)", debug)
         sys.exit(1)
     sys.exit(0)
+
+
+def _flow_help(app: typer.Typer) -> None:
+    """Let each paragraph of a verb's help fill the terminal's width: Typer keeps the line ends of the source."""
+    for verb in app.registered_commands:
+        text = inspect.cleandoc(verb.help or inspect.getdoc(verb.callback) or "")
+        verb.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _prepare_process() -> list[int]:

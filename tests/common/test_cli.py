@@ -22,7 +22,13 @@ def make_app() -> typer.Typer:
 
     @app.command()
     def work(mode: str = "fine") -> None:
-        """Do one thing."""
+        """Do one thing.
+
+        What is said at length fills the width
+        of the terminal, in paragraphs.
+
+        Example: work
+        """
         if mode == "user":
             raise UserError("a.parquet: column 'x' is missing;\n add it")
         if mode == "bug":
@@ -45,6 +51,14 @@ def run(*argv: str) -> int:
 def test_success(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("work") == 0
     assert capsys.readouterr() == ("done\n", "")
+
+
+def test_the_help_of_a_verb_fills_the_width(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert run("work", "--help") == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    start = lines.index("What is said at length fills the width of the terminal, in paragraphs.")
+    assert lines[start - 2 : start + 3] == ["Do one thing.", "", lines[start], "", "Example: work"]
 
 
 def test_a_users_mistake_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
