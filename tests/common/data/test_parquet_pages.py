@@ -2,6 +2,7 @@
 
 import io
 from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.data import parquet_pages
 from common.data.parquet_pages import unpacked_size
 
 TABLE = pa.table(
@@ -54,9 +56,56 @@ def test_damage_is_a_size_or_a_value_error(changes: list[tuple[int, int]]):
         assert unpacked_size(bytes(damaged), metadata(honest)) >= 0
 
 
-def test_records_in_records_end():
-    content = written()
-    start = metadata(content).row_group(0).column(0).dictionary_page_offset
-    deep = content[:start] + b"\x1c" * 2000 + content[start + 2000 :]
-    with pytest.raises(ValueError, match="damaged"):
-        unpacked_size(deep, metadata(content))
+# Fields of a page's header as Thrift's compact protocol writes them: step to the next field and type, then the value.
+KIND, UNPACKED_100, PACKED_3, END = b"\x15\x00", b"\x15\xc8\x01", b"\x15\x06", b"\x00"
+PAGE = KIND + UNPACKED_100 + PACKED_3 + END + b"abc"
+
+
+def size_of(content: bytes) -> int:
+    """`unpacked_size` of a file that is one column's pages."""
+    chunk = SimpleNamespace(data_page_offset=0, has_dictionary_page=False, total_compressed_size=len(content))
+    group = SimpleNamespace(column=lambda _: chunk)
+    return unpacked_size(content, SimpleNamespace(num_row_groups=1, num_columns=1, row_group=lambda _: group))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        b"",
+        b"\x13\x2a",  # a byte
+        b"\x17" + b"\x00" * 8,  # a double
+        b"\x18\x05\x02\x15\x02\x15\x02",  # five bytes that look like numbers
+        b"\x11\x12",  # true, false
+        b"\x05\xc8\x01\x2a",  # field 100 by its number
+        b"\x2c" * 4 + b"\x15\x2a" + END * 4,  # a record in a record in a record in a record
+    ],
+    ids=["nothing", "byte", "double", "bytes", "booleans", "far field", "records"],
+)
+def test_other_fields_are_passed_over(others: bytes):
+    page = KIND + UNPACKED_100 + PACKED_3 + others + END + b"abc"
+    assert size_of(page + PAGE) == 200
+
+
+def test_fields_may_bear_their_numbers():
+    assert size_of(b"\x05\x06\x06" + b"\x05\x04\xc8\x01" + END + b"abc") == 100  # 3, then 2
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (KIND + UNPACKED_100 + END, "pages of the parquet file are damaged"),
+        (KIND + b"\x25\x06" + END + b"abc", "pages of the parquet file are damaged"),
+        (KIND + b"\x15\x01" + PACKED_3 + END + b"abc", "pages of the parquet file are damaged"),  # -1 bytes
+        (PAGE * 3, "pages of the parquet file are damaged"),  # more than two
+        (KIND + b"\x19\x15", "header of a parquet page is damaged"),  # a list
+        (b"\x1c" * 5 + END * 5, "header of a parquet page is damaged"),
+        (b"\x15" + b"\xff" * 10 + b"\x01", "number in a parquet page is damaged"),
+        (KIND + UNPACKED_100, "ends within a page"),
+    ],
+    ids=["no packed size", "no size", "negative", "too many", "list", "deep", "long number", "cut off"],
+)
+def test_what_no_writer_writes_is_refused(content: bytes, told: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parquet_pages, "_MAX_PAGES", 2)
+    assert size_of(PAGE * 2) == 200
+    with pytest.raises(ValueError, match=told):
+        size_of(content)

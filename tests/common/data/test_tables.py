@@ -303,8 +303,9 @@ def test_parquet_with_broken_notes_of_pandas_is_refused(tmp_path: Path):
 
 
 def test_a_table_and_its_report_are_written_together(tmp_path: Path):
-    write_with_report(good_frame(), tmp_path / "a.parquet", {"n": 3})
-    assert json.loads((tmp_path / "a.report.json").read_text()) == {"n": 3}
+    write_with_report(good_frame().set_index(pd.Index([5, 6, 9])), tmp_path / "a.parquet", {"é": 3})
+    assert (tmp_path / "a.report.json").read_bytes() == '{\n  "é": 3\n}\n'.encode()
+    assert pq.read_schema(tmp_path / "a.parquet").names == ["uuid", "cc3", "floral"]
     with pytest.raises(TypeError, match="no JSON form"):
         write_with_report(good_frame().head(1), tmp_path / "a.parquet", {"n": object()})
     assert len(pd.read_parquet(tmp_path / "a.parquet")) == 3
