@@ -1,7 +1,7 @@
 """What this checkout can do now: `make doctor`.
 
-Nothing is declared here a second time: the challenges are the packages beside this file, what each can do are its
-targets in the Makefile, and make itself says what a target would set up first.
+The challenges are the packages beside this file, what each can do are its targets in the Makefile, and make itself says
+what a target would set up first. Only the folders of weights are declared: one that is gone is found by no looking.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -28,7 +28,11 @@ from common.inference.batch import available_cores
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 _TARGET: Final = re.compile(r"^(?P<name>demo|[a-z]+-[a-z-]+):.*?## (?P<help>.*)$", re.MULTILINE)
-_NONE_HERE: Final = "none here: training, or `git checkout data/weights`, brings them"
+SHIPPED: Final = (
+    *("radix_movies", "radix_neurips", "radix_smurfs/classifier", "radix_smurfs/segmenter"),
+    *("text_encoder", "vinted"),
+)
+"""Folders of data/weights, as they come with a checkout."""
 _SETS_UP: Final = re.compile(r"setting up: (?:what )?'?(?P<what>\w+)")
 
 app = create_app("doctor", "What is installed, which weights and data are here, what each challenge can do now.")
@@ -54,8 +58,8 @@ class Challenge:
     abilities: list[Ability]
 
 
-def examine(repository: Path) -> list[Challenge]:
-    """Look at every challenge of a checkout, and at what they share."""
+def examine(repository: Path, shipped: Sequence[str] = SHIPPED) -> list[Challenge]:
+    """Look at every challenge of a checkout, at what they share, and at the folders of weights that belong to it."""
     targets = dict(_targets(repository))
     names = sorted(path.parent.name for path in (repository / "challenges").glob("*/__init__.py"))
 
@@ -63,22 +67,22 @@ def examine(repository: Path) -> list[Challenge]:
         weights: dict[str, str] = {}
         damaged: list[str] = []
         for folder in folders:
-            fine, bad = _weights(repository, folder)
-            weights, damaged = weights | fine, damaged + bad
+            try:
+                weights[f"data/weights/{folder}"] = _describe_weights(repository / "data" / "weights" / folder)
+            except (UserError, ValueError, AttributeError) as error:
+                damaged.append(str(error))
         abilities = [Ability(t, text, _sets_up(repository, t)) for t, text in targets.items() if t.startswith(prefix)]
         return Challenge(name, weights, damaged, official, abilities)
 
+    def of(name: str) -> list[str]:
+        return [folder for folder in shipped if folder.partition("/")[0] == name]
+
     found = [
-        look(name, [name], f"{name.removeprefix('radix_')}-", (repository / "data" / name / "official").exists())
+        look(name, of(name), f"{name.removeprefix('radix_')}-", (repository / "data" / name / "official").exists())
         for name in names
     ]
-    home = repository / "data" / "weights"
-    if not home.is_dir():
-        together = dataclasses.replace(look("together", [], "demo", None), weights={"data/weights": _NONE_HERE})
-    else:
-        shared = sorted(path.name for path in home.iterdir() if path.name not in names)
-        together = look("together", shared, "demo", None)
-    return [*found, together]
+    shared = [folder for folder in shipped if folder.partition("/")[0] not in names]
+    return [*found, look("together", shared, "demo", None)]
 
 
 def _targets(repository: Path) -> Iterator[tuple[str, str]]:
@@ -94,24 +98,14 @@ def _sets_up(repository: Path, target: str) -> str | None:
     return ", ".join(_SETS_UP.findall(planned.stdout)) or None
 
 
-def _weights(repository: Path, challenge: str) -> tuple[dict[str, str], list[str]]:
-    fine, damaged = {}, []
-    # Every folder of weights has a page that says where they come from, even where they are not there.
-    for folder in sorted(page.parent for page in (repository / "data" / "weights" / challenge).rglob("README.md")):
-        manifest = folder / MANIFEST_NAME
-        if not manifest.is_file():
-            fine[folder.relative_to(repository).as_posix()] = _NONE_HERE
-            continue
-        try:
-            artifact = load_artifact(folder, str(json.loads(manifest.read_bytes()).get("challenge")))
-        except (UserError, ValueError, AttributeError) as error:
-            damaged.append(str(error))
-            continue
-        size = sum((folder / name).stat().st_size for name in artifact.manifest.files)
-        fine[folder.relative_to(repository).as_posix()] = (
-            f"{size / 1e6:.1f} MB of {artifact.manifest.created:%Y-%m-%d}, hashes right"
-        )
-    return fine, damaged
+def _describe_weights(folder: Path) -> str:
+    """What is to be said of an artifact; what `load_artifact` raises is raised where it is damaged."""
+    manifest = folder / MANIFEST_NAME
+    if not manifest.is_file():
+        return "none here: training, or `git checkout data/weights`, brings them"
+    artifact = load_artifact(folder, str(json.loads(manifest.read_bytes()).get("challenge")))
+    size = sum((folder / name).stat().st_size for name in artifact.manifest.files)
+    return f"{size / 1e6:.1f} MB of {artifact.manifest.created:%Y-%m-%d}, hashes right"
 
 
 def describe_machine() -> str:

@@ -234,12 +234,9 @@ def name_and_draw(
             nonlocal n_rows
             for rows in _stored(found):
                 table = with_names(rows, kept, names, info)
-                if len(table):  # without a row nobody can tell what a mask is made of
-                    append(table)
                 n_rows += len(table)
-                yield table
-            if n_rows == 0:
                 append(table)
+                yield table
 
         pairs = _by_frame(read_frames(info), named())
         for frame, image in map_chunks(drawn, pairs, 1, n_workers):

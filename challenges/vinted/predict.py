@@ -141,10 +141,8 @@ def top_two(category: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def predict_dataset(model: Model, dataset: Dataset) -> tuple[pd.DataFrame, Probabilities, dict[int, str]]:
     """Predict every row of `test.parquet`, in its order, in the form of its `example_predictions.parquet`."""
-    assert dataset.test is not None
-    uuids = dataset.test["uuid"].tolist()
-    probabilities, unreadable = predict_photos(model, uuids, dataset.photos.read)
-    return tabulate(model, uuids, probabilities, dataset.example), probabilities, unreadable
+    part = _predict_here(model, dataset)
+    return tabulate(model, part.uuids, part.probabilities, dataset.example), part.probabilities, part.unreadable
 
 
 def tabulate(

@@ -130,16 +130,16 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
 
 def write_with_report(frame: pd.DataFrame, path: Path, report: object) -> None:
     """Write `frame` to `path` and `report` to `<path>.report.json` beside it: both, or neither where one fails."""
-    with replace_atomically(path) as table, replace_atomically(report_path(path)) as said:
-        frame.to_parquet(table, index=False)
-        said.write_text(json_text(report, indent=2) + "\n", encoding="utf-8")
+    with replace_atomically(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+        write_json(report, report_path(path))
 
 
 @contextmanager
 def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Write a table of many frames to `path`, atomically, without holding all of them; yields `append(frame)`.
 
-    Frames have the columns and dtypes of the first, and lose their index.
+    Frames have the columns and dtypes of the first that has rows, and lose their index.
 
     Raises:
         ValueError: not one frame was appended, so that nobody knows the columns.
@@ -148,6 +148,7 @@ def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     import pyarrow.parquet
 
     writer: Any = None
+    blank: pyarrow.Table | None = None  # without a row nobody can tell what a column of objects holds
     pending: list[pyarrow.Table] = []
 
     def flush(at_least: int) -> None:
@@ -159,14 +160,19 @@ def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     with replace_atomically(path) as temporary:
 
         def append(frame: pd.DataFrame) -> None:
-            nonlocal writer
+            nonlocal writer, blank
             table = pyarrow.Table.from_pandas(frame, schema=writer.schema if writer else None, preserve_index=False)
+            if writer is None and table.num_rows == 0:
+                blank = table
+                return
             writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema)
             pending.append(table)
             flush(at_least=_ROW_GROUP_ROWS)
 
         try:
             yield append
+            if writer is None and blank is not None:
+                writer = pyarrow.parquet.ParquetWriter(temporary, blank.schema)
             if writer is None:
                 raise ValueError(f"{path}: no frame was appended")
             flush(at_least=0)

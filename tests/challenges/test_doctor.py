@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from challenges.doctor import REPOSITORY, describe, examine
+from challenges.doctor import REPOSITORY, SHIPPED, describe, examine
 
 MAKEFILE = """\
 .ready:
@@ -25,6 +25,9 @@ demo: .missing ## try
 """
 
 
+NET = "radix_toy/net"
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     (tmp_path / "Makefile").write_text(MAKEFILE)
@@ -36,7 +39,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_abilities_are_what_make_would_do(repository: Path):
-    toy, _ = examine(repository)
+    toy, _ = examine(repository, [NET])
     assert [(a.name, a.help, a.sets_up) for a in toy.abilities] == [
         ("toy-play", "play (DATA=folder)", None),
         ("toy-learn", "learn", "toys"),
@@ -47,29 +50,33 @@ def test_abilities_are_what_make_would_do(repository: Path):
 def test_what_is_shared_and_what_is_not_there_are_told(repository: Path):
     shutil.copytree(REPOSITORY / "data" / "weights" / "vinted", repository / "data" / "weights" / "encoder")
     (repository / "data" / "weights" / "radix_toy" / "net" / "manifest.json").unlink()
-    toy, together = examine(repository)
+    toy, together = examine(repository, [NET, "encoder"])
     assert "none here" in toy.weights["data/weights/radix_toy/net"]
-    assert list(together.weights) == ["data/weights/encoder"]
+    assert "hashes right" in together.weights["data/weights/encoder"]
     assert [(a.name, a.sets_up) for a in together.abilities] == [("demo", "toys")]
     assert not [line for line in describe(together) if "  data  " in line]
 
 
 def test_a_checkout_without_any_weights_is_told_so(repository: Path):
     shutil.rmtree(repository / "data" / "weights")
-    toy, together = examine(repository)
-    assert (toy.weights, toy.damaged) == ({}, [])
-    assert "none here" in together.weights["data/weights"]
-    assert [line for line in describe(together) if "data/weights" in line and "none here" in line]
+    for challenge, folder in zip(examine(repository, [NET, "encoder"]), (NET, "encoder"), strict=True):
+        assert challenge.damaged == []
+        assert [line for line in describe(challenge) if f"data/weights/{folder}: none here" in line]
+
+
+def test_all_shipped_weights_are_looked_for():
+    home = REPOSITORY / "data" / "weights"
+    assert sorted(path.parent.relative_to(home).as_posix() for path in home.rglob("manifest.json")) == sorted(SHIPPED)
 
 
 def test_weights_are_checked_and_data_looked_for(repository: Path):
-    toy, _ = examine(repository)
+    toy, _ = examine(repository, [NET])
     assert list(toy.weights) == ["data/weights/radix_toy/net"]
     assert (toy.damaged, toy.official) == ([], False)
     (repository / "data" / "radix_toy" / "official").mkdir(parents=True)
     with (repository / "data" / "weights" / "radix_toy" / "net" / "model.onnx").open("ab") as file:
         file.write(b"!")
-    toy, _ = examine(repository)
+    toy, _ = examine(repository, [NET])
     assert toy.official
     assert toy.weights == {}
     assert "model.onnx is damaged" in toy.damaged[0]

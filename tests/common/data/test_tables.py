@@ -214,6 +214,17 @@ def test_appended_frames_come_back_as_one(
     assert all(groups.row_group(g).num_rows >= row_group_rows for g in range(groups.num_row_groups - 1))
 
 
+def test_frames_without_rows_decide_no_types(tmp_path: Path):
+    frames = [pd.DataFrame({"x": pd.Series(texts, dtype=object)}) for texts in ([], ["a"], [], ["b"])]
+    with append_parquet(tmp_path / "a.parquet") as append:
+        for frame in frames:
+            append(frame)
+    assert pd.read_parquet(tmp_path / "a.parquet")["x"].tolist() == ["a", "b"]
+    with append_parquet(tmp_path / "b.parquet") as append:
+        append(frames[0])
+    assert pd.read_parquet(tmp_path / "b.parquet").shape == (0, 1)
+
+
 def test_appending_that_fails_leaves_what_was_there(tmp_path: Path):
     path = tmp_path / "t.parquet"
     path.write_bytes(b"before")
