@@ -6,8 +6,10 @@ picture that is half grey. The other formats are read by OpenCV, which refuses t
 
 from __future__ import annotations
 
+import math
 import re
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -23,6 +25,7 @@ _READ_FORMATS = "JPEG, PNG, WebP, GIF, BMP"
 _MAX_SEGMENTS = 10_000  # before the pixels; a colour profile or a thumbnail takes some hundreds at most
 _MAX_JPEG_SCANS = 100  # a progressive JPEG has about ten; thousands keep a decoder busy for hours
 _HARMLESS_STRAY_BYTES = 64  # padding that some cameras leave before the end-of-image marker
+_GREY = 127
 _AREA_FACTOR = 1.5  # where a side shrinks by more, bilinear interpolation skips pixels
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -309,6 +312,37 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     averages = min(factors) >= 1 and max(factors) > _AREA_FACTOR
     method = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+
+
+def letterbox_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize RGB (H, W, 3) to fit into `size` = (height, width), its proportions kept, and fill what is left with grey.
+
+    The grey is the middle of 0 to 255, which a network's scaling turns into about 0: what convolutions pad with.
+    """
+    inside = letterbox(image.shape[:2], size)
+    resized = resize_image(image, (inside[0].stop - inside[0].start, inside[1].stop - inside[1].start))
+    if resized.shape[:2] == size:
+        return resized
+    canvas = np.full((*size, 3), _GREY, np.uint8)
+    canvas[inside] = resized
+    return canvas
+
+
+def letterbox(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[slice, slice]:
+    """Where in a picture of `size` (height, width) `letterbox_image` puts one of `shape` (height, width)."""
+    scale = min(size[0] / shape[0], size[1] / shape[1])
+    height, width = (max(1, round(side * scale)) for side in shape)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return slice(top, top + height), slice(left, left + width)
+
+
+def nearest_size(shape: tuple[int, ...], sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of some sizes (height, width) the one whose proportions are nearest to those of `shape`, (height, width)."""
+
+    def difference(size: tuple[int, int]) -> float:
+        return abs(math.log(size[0] / size[1]) - math.log(max(1, shape[0]) / max(1, shape[1])))
+
+    return min(sizes, key=difference)
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> bytes:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from common.cli import progress
 
@@ -49,6 +52,17 @@ def map_chunks(
     finally:
         # Reached early when a chunk failed or the caller stopped: what has not begun never will.
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def stack_alike(arrays: Sequence[NDArray[Any]], batch_size: int) -> Iterator[tuple[list[int], NDArray[Any]]]:
+    """Yield stacks of up to `batch_size` of the arrays, all of one shape in a stack, and where each of them stood."""
+    rows: dict[tuple[int, ...], list[int]] = {}
+    for row, array in enumerate(arrays):
+        rows.setdefault(array.shape, []).append(row)
+    for alike in rows.values():
+        for start in range(0, len(alike), batch_size):
+            part = alike[start : start + batch_size]
+            yield part, np.stack([arrays[row] for row in part])
 
 
 class Engine(StrEnum):

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,6 +43,21 @@ def export_onnx(
             verbose=False,
         )
         return path.read_bytes()
+
+
+def free_axes(model: bytes, axes: Mapping[int, str]) -> bytes:
+    """Let axes of the input be of any length, by name, in a graph that was exported with one.
+
+    Right where nothing in the graph depends on the length: convolutions and means over space do not, if the padding is
+    the same. That of TensorFlow, of which some pretrained networks are, is so where every stride divides the length.
+    """
+    import onnx
+
+    loaded = onnx.load_model_from_string(model)
+    for axis, name in axes.items():
+        loaded.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    del loaded.graph.value_info[:]  # the shapes between input and output, as they were
+    return bytes(loaded.SerializeToString())
 
 
 def quantize_int8(model: bytes, batches: Iterable[NDArray[Any]], input_name: str) -> bytes:

@@ -3,11 +3,12 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.inference.batch import available_cores, map_blocks, map_chunks
+from common.inference.batch import available_cores, map_blocks, map_chunks, stack_alike
 
 
 @settings(max_examples=60, deadline=None)
@@ -74,3 +75,16 @@ def test_blocks_are_mapped_one_by_one_in_order():
 def test_what_a_block_raises_stays_as_it_is():
     with pytest.raises(ZeroDivisionError):
         map_blocks(lambda block: 1 // block, [1, 0, 1], description="dividing")
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), max_size=20), st.integers(1, 5))
+def test_stacks_hold_every_array_once_and_only_those_of_one_shape(shapes: list[tuple[int, int]], batch_size: int):
+    arrays = [np.full(shape, row) for row, shape in enumerate(shapes)]
+    seen = []
+    for rows, stack in stack_alike(arrays, batch_size):
+        assert len(stack) == len(rows) <= batch_size
+        assert [int(array.flat[0]) for array in stack] == rows
+        seen += rows
+    assert sorted(seen) == list(range(len(shapes)))
+    full = sum(-(-shapes.count(shape) // batch_size) for shape in set(shapes))
+    assert len(list(stack_alike(arrays, batch_size))) == full  # no smaller stacks than need be

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from common.errors import UserError
-from common.inference.export import export_onnx, quantize_int8
+from common.inference.export import export_onnx, free_axes, quantize_int8
 from common.inference.session import create_session
 
 pytestmark = pytest.mark.slow
@@ -52,6 +52,18 @@ def test_onnx_is_the_network_for_any_batch(network: TwoHeads, exported: bytes, n
         expected = network(torch.from_numpy(pixels(n)))
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+def test_freed_axes_take_any_length(network: TwoHeads, exported: bytes):
+    freed = free_axes(exported, {1: "height", 2: "width"})
+    quantised = quantize_int8(freed, (pixels(16) for _ in range(4)), "pixels")
+    for height, width in ((12, 10), (20, 16), (8, 24)):
+        images = np.random.default_rng(height).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(images))
+        for model, atol in ((freed, 1e-5), (quantised, 0.05)):
+            for ours, theirs in zip(create_session(model).run(["a", "b"], {"pixels": images}), expected, strict=True):
+                np.testing.assert_allclose(ours, theirs.numpy(), atol=atol)
 
 
 def test_int8_is_close_and_computes_in_integers(exported: bytes):
