@@ -31,9 +31,8 @@ import numpy as np
 import pandas as pd
 
 from challenges.vinted.dataset import load
-from challenges.vinted.predict import CHUNK_SIZE, DEFAULT_MODEL, load_model, predict_file, predict_images
+from challenges.vinted.predict import CHUNK_SIZE, DEFAULT_MODEL, load_model, predict_file, predict_images, read_photo
 from challenges.vinted.sample import write_sample
-from common.data.images import decode_image, resize_image
 from common.data.tables import write_json
 from common.inference.batch import available_cores, map_chunks
 
@@ -63,18 +62,16 @@ def ours(folder: Path) -> float:
 
 
 def obvious(folder: Path, flush_denormal: bool) -> float:
-    """Seconds of the way most would write: eager PyTorch, DataLoader, Pillow, torchvision transforms."""
+    """Seconds of the way most would write: eager PyTorch, DataLoader, Pillow."""
     import torch
-    from PIL import Image
+    from PIL import Image, ImageOps
     from torch.utils.data import DataLoader, Dataset
-    from torchvision.transforms import v2
 
     from challenges.vinted.export import load_net
 
     net = load_net(DEFAULT_MODEL)
     torch.set_flush_denormal(flush_denormal)
-    height, width = load_model().input_size
-    resize = v2.Compose([v2.PILToTensor(), v2.Resize((height, width), antialias=True)])
+    height, width = load_model().sizes[0]
 
     class Photos(Dataset):
         def __init__(self) -> None:
@@ -87,7 +84,9 @@ def obvious(folder: Path, flush_denormal: bool) -> float:
         def __getitem__(self, row: int) -> torch.Tensor:
             self.archive = self.archive or zipfile.ZipFile(folder / "data.zip")
             data = self.archive.read(f"data/{self.uuids[row]}.jpeg")
-            return resize(Image.open(io.BytesIO(data)).convert("RGB")).permute(1, 2, 0)
+            image = Image.open(io.BytesIO(data)).convert("RGB")
+            fitted = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=(127, 127, 127))
+            return torch.from_numpy(np.array(fitted))
 
     started = time.perf_counter()
     photos = Photos()
@@ -106,11 +105,11 @@ def obvious(folder: Path, flush_denormal: bool) -> float:
 
 def decoding_alone(folder: Path) -> float:
     """Seconds to read, decode and resize every photo on all cores."""
-    dataset, size = load(folder, part="test"), load_model().input_size
+    dataset, model = load(folder, part="test"), load_model()
 
     def work(uuids: list[str]) -> None:
         for uuid in uuids:
-            resize_image(decode_image(dataset.photos.read(uuid), min_size=size), size)
+            read_photo(model, dataset.photos.read(uuid))
 
     started = time.perf_counter()
     for _ in map_chunks(work, dataset.test["uuid"], CHUNK_SIZE):
@@ -122,7 +121,7 @@ def network_alone(folder: Path) -> float:
     """Seconds of the network's arithmetic for as many photos, decoded before, on all cores."""
     model = load_model()
     n_photos = len(pd.read_parquet(folder / "test.parquet"))
-    pixels = np.random.default_rng(0).integers(0, 256, (CHUNK_SIZE, *model.input_size, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (CHUNK_SIZE, *model.sizes[0], 3), dtype=np.uint8)
     started = time.perf_counter()
     for _ in map_chunks(lambda chunk: predict_images(model, pixels[: len(chunk)]), range(n_photos), CHUNK_SIZE):
         pass

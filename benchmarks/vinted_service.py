@@ -77,13 +77,13 @@ def serve_obvious(way: str) -> None:
     """The way of most tutorials; prints its address."""
     import uvicorn
     from fastapi import FastAPI, UploadFile
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     from common.service.server import listen
 
     forward = forward_torch() if "PyTorch" in way else forward_onnx(1 if "one thread" in way else 0)
     manifest = json.loads((DEFAULT_MODEL / "manifest.json").read_text())
-    labels, size = manifest["labels"], (manifest["input"]["width"], manifest["input"]["height"])
+    labels, (height, width) = manifest["labels"], manifest["input"]["sizes"][0]
     app = FastAPI()
 
     @app.get("/ready")
@@ -92,7 +92,8 @@ def serve_obvious(way: str) -> None:
 
     @app.post("/v1/predictions")
     def predict(photos: UploadFile) -> dict[str, Any]:
-        image = Image.open(photos.file).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        image = Image.open(photos.file).convert("RGB")
+        image = ImageOps.pad(image, (width, height), Image.Resampling.BILINEAR, color=(127, 127, 127))
         category, tags, color = (output[0] for output in forward(np.array(image)[None]))
         best = np.argsort(-category)[:2]
         return {

@@ -1,5 +1,6 @@
 """What the model must beat, on the same folds: class prior, linear probe, one network for each task."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from challenges.vinted.evaluate import score
 from challenges.vinted.model import GarmentNet, TaskWeights
 from challenges.vinted.predict import Probabilities
 from challenges.vinted.train import HeldOut, Recipe, cross_validate, cross_validated_metrics, pretrain
-from challenges.vinted.training_set import MARKET, TrainingSet, take
+from challenges.vinted.training_set import MARKET, TrainingSet, as_predicted, take
 from common.cli import progress
-from common.data.images import resize_image
 from common.data.splits import grouped_folds
+from common.inference.batch import stack_alike
 from common.metrics.multilabel import best_f1_threshold
 from common.training.loop import flush_denormals
 
@@ -82,7 +83,7 @@ def probe_by_fold(data: TrainingSet, recipe: Recipe) -> tuple[Probabilities, NDA
     """
     rows = np.flatnonzero(data.sources == MARKET)
     folds, groups, labels = data.folds[rows], data.groups[rows], take(data.labels, rows)
-    features = frozen_features(data.images[rows], recipe)
+    features = frozen_features(as_predicted(data, rows, recipe.input_sizes), recipe.backbone)
     category, tags = np.zeros((len(rows), len(CATEGORIES))), np.zeros((len(rows), len(TAGS)))
     decisions = np.zeros(tags.shape, dtype=bool)
     with progress("linear probe", total=len(np.unique(folds))) as advance:
@@ -114,15 +115,14 @@ def fit_probe(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> tuple[A
 
 
 @torch.inference_mode()
-def frozen_features(images: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float32]:
-    """(N, H, W, 3) uint8 RGB -> (N, n_features) of the pretrained trunk."""
-    net = GarmentNet(backbone=recipe.backbone).eval()
-    parts = []
+def frozen_features(images: Sequence[NDArray[np.uint8]], backbone: str) -> NDArray[np.float32]:
+    """N photos (H, W, 3) -> (N, n_features) of the pretrained trunk."""
+    net = GarmentNet(backbone=backbone).eval()
+    features = np.empty((len(images), net.category.in_features), np.float32)
     with flush_denormals():
-        for start in range(0, len(images), 32):
-            batch = np.stack([resize_image(image, recipe.input_size) for image in images[start : start + 32]])
-            parts.append(net.features(torch.from_numpy(batch)).numpy())
-    return np.concatenate(parts)
+        for rows, pixels in stack_alike(images, 32):
+            features[rows] = net.features(torch.from_numpy(pixels)).numpy()
+    return features
 
 
 def score_folds(data: TrainingSet, answer: tuple[Probabilities, NDArray[np.bool_]]) -> dict[str, Any]:

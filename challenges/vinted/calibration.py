@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from challenges.vinted.dataset import TAGS
 from challenges.vinted.model import Logits
 from challenges.vinted.predict import Probabilities
 from common.metrics.calibration import fit_temperature
@@ -19,6 +20,9 @@ class Calibration:
     category_temperature: float
     tag_temperatures: tuple[float, ...]
     thresholds: tuple[float, ...]  # of the calibrated probability, one a tag, for the best F1
+
+
+UNCALIBRATED = Calibration(1.0, (1.0,) * len(TAGS), (0.5,) * len(TAGS))
 
 
 def calibrate(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from challenges.vinted.dataset import CATEGORIES, TAGS, Dataset, Labels, contributors, encode
 from challenges.vinted.predict import Model, Probabilities, predict_photos, top_two
 from common.artifacts import fingerprint
-from common.data.images import decode_image, resize_image
+from common.data.images import decode_image, letterbox_image
 from common.data.tables import write_json
 from common.metrics.bootstrap import Interval, bootstrap_interval
 from common.metrics.calibration import expected_calibration_error, reliability_curve
@@ -107,7 +107,7 @@ def evaluate(model: Model, dataset: Dataset, out: Path, trained_on: str | None =
     readable = np.array([row not in unreadable for row in range(len(uuids))])
     rows = worst_mistakes(labels, probabilities, readable)
     if len(rows):
-        images = [resize_image(decode_image(dataset.photos.read(uuids[row])), (256, 192)) for row in rows]
+        images = [letterbox_image(decode_image(dataset.photos.read(uuids[row])), (256, 192)) for row in rows]
         captions = [describe_mistake(labels, probabilities, row) for row in rows]
         save_figure(image_grid(images, captions, title="The surest wrong categories"), out / "mistakes.png")
     return metrics

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from common.artifacts import load_artifact
 from common.cli import progress
 from common.data.archives import MemberError
-from common.data.images import ImageError, decode_image, resize_image
+from common.data.images import ImageError, decode_image, letterbox_image, nearest_size, read_header
 from common.errors import UserError
-from common.inference.batch import Engine, available_cores, map_chunks
+from common.inference.batch import Engine, available_cores, map_chunks, stack_alike
 from common.inference.session import create_session
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Model:
     categories: tuple[str, ...]
     tags: tuple[str, ...]
     colors: tuple[str, ...]
-    input_size: tuple[int, int]  # (height, width)
+    sizes: tuple[tuple[int, int], ...]  # (height, width): each photo is taken in the one that is nearest to its shape
     thresholds: NDArray[np.float32]  # (n_tags,): a tag is present from this probability on
     prior: Probabilities  # of one row: what training saw on average, the answer for an unreadable photo
 
@@ -74,16 +74,32 @@ def load_model(directory: Path = DEFAULT_MODEL) -> Model:
         categories=tuple(manifest.labels["category"]),
         tags=tuple(manifest.labels["tags"]),
         colors=tuple(manifest.labels["color"]),
-        input_size=(manifest.input["height"], manifest.input["width"]),
+        sizes=tuple((height, width) for height, width in manifest.input["sizes"]),
         thresholds=np.array([manifest.config["thresholds"][t] for t in manifest.labels["tags"]], dtype=np.float32),
         prior=Probabilities(*(np.array([prior[k]], dtype=np.float32) for k in ("category", "tags", "color"))),
     )
 
 
-def predict_images(model: Model, images: NDArray[np.uint8]) -> Probabilities:
-    """(N, H, W, 3) uint8 RGB at the model's input size -> probabilities."""
-    outputs = model.session.run(["category", "tags", "color"], {"pixels": images})
-    return Probabilities(*outputs)
+def read_photo(model: Model, data: bytes, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:
+    """Bytes of a photo -> (H, W, 3) uint8 RGB in the model's size that is nearest to its shape; nothing is stretched.
+
+    Raises:
+        ImageError: as of `decode_image`.
+    """
+    header = read_header(data)
+    shape = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
+    photo = decode_image(data, min_size=nearest_size(shape, model.sizes), max_pixels=max_pixels)
+    return letterbox_image(photo, nearest_size(photo.shape[:2], model.sizes))
+
+
+def predict_images(model: Model, images: Sequence[NDArray[np.uint8]]) -> Probabilities:
+    """N photos as `read_photo` returns them -> probabilities."""
+    columns = (model.categories, model.tags, model.colors)
+    found = Probabilities(*(np.empty((len(images), len(names)), np.float32) for names in columns))
+    for rows, pixels in stack_alike(images, len(images)):
+        category, tags, color = model.session.run(["category", "tags", "color"], {"pixels": pixels})
+        found.category[rows], found.tags[rows], found.color[rows] = category, tags, color
+    return found
 
 
 def predict_photos(
@@ -108,13 +124,14 @@ def predict_photos(
     """
 
     def work(chunk: list[str]) -> tuple[Probabilities, dict[int, str]]:
-        images = np.empty((len(chunk), *model.input_size, 3), np.uint8)
+        images = []
         reasons: dict[int, str] = {}
         for i, uuid in enumerate(chunk):
             try:
-                images[i] = resize_image(decode_image(read(uuid), min_size=model.input_size), model.input_size)
+                images.append(read_photo(model, read(uuid)))
             except (KeyError, OSError, MemberError, ImageError) as error:
-                images[i], reasons[i] = 0, "no photo of this uuid" if isinstance(error, KeyError) else str(error)
+                images.append(np.zeros((*model.sizes[0], 3), np.uint8))
+                reasons[i] = "no photo of this uuid" if isinstance(error, KeyError) else str(error)
         found = predict_images(model, images)
         for name in ("category", "tags", "color"):
             getattr(found, name)[list(reasons)] = getattr(model.prior, name)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, PositiveInt
 
-from challenges.vinted.predict import Model, describe, load_model, predict_images
+from challenges.vinted.predict import Model, describe, load_model, predict_images, read_photo
 from challenges.vinted.rendering import render_photo
 from common.artifacts import load_artifact
-from common.data.images import ImageError, decode_image, encode_jpeg, resize_image
+from common.data.images import ImageError, encode_jpeg
 from common.service.app import create_service
 from common.service.errors import ItemError
 from common.service.schema import ModelCard, ServedModel
@@ -64,15 +64,14 @@ def create_vinted_service(directory: Path, settings: VintedSettings) -> FastAPI:
     """
     model = load_model(directory)
 
-    def decode(data: bytes) -> NDArray[np.uint8]:  # (H, W, 3) at the model's input size
+    def decode(data: bytes) -> NDArray[np.uint8]:  # (H, W, 3) in one of the model's sizes
         try:
-            photo = decode_image(data, min_size=model.input_size, max_pixels=settings.max_pixels)
+            return read_photo(model, data, settings.max_pixels)
         except ImageError as error:
             raise ItemError("unreadable", str(error)) from error
-        return resize_image(photo, model.input_size)
 
     def predict(photos: Sequence[NDArray[np.uint8]]) -> list[PhotoAnswer]:
-        probabilities = predict_images(model, np.stack(photos))
+        probabilities = predict_images(model, photos)
         return [PhotoAnswer.model_validate(describe(model, probabilities, row).as_dict()) for row in range(len(photos))]
 
     served = ServedModel(

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from challenges.vinted.augmentation import Augmentation, augment
-from challenges.vinted.calibration import Calibration, apply_calibration, calibrate
-from challenges.vinted.dataset import TAGS, Labels
+from challenges.vinted.calibration import UNCALIBRATED, Calibration, apply_calibration, calibrate
+from challenges.vinted.dataset import Labels
 from challenges.vinted.evaluate import score
-from challenges.vinted.export import to_onnx, write_artifact
+from challenges.vinted.export import predict_int8, to_onnx, write_artifact
 from challenges.vinted.model import GarmentNet, Logits, Targets, TaskWeights, multi_task_loss
 from challenges.vinted.predict import Probabilities
 from challenges.vinted.training_set import (
@@ -26,14 +27,14 @@ from challenges.vinted.training_set import (
     PATTERNS,
     RENDERS,
     TrainingSet,
+    as_predicted,
     held_out_patterns,
     take,
     training_prior,
 )
 from common.cli import progress
-from common.data.images import resize_image
 from common.errors import UserError
-from common.inference.session import create_session
+from common.inference.batch import stack_alike
 from common.metrics.calibration import expected_calibration_error
 from common.metrics.classification import top_k_accuracy
 from common.metrics.multilabel import tag_scores
@@ -60,8 +61,9 @@ class Recipe:
     """Everything that decides how the network is trained. Chosen by the experiments in the README."""
 
     backbone: str = PACKAGED_BACKBONE
-    # Height and width of what the exported network takes. 288 x 216 was better on worn dresses, worse on garments.
-    input_size: tuple[int, int] = (256, 192)
+    # Heights and widths that the exported network takes: multiples of 32, of about as many pixels each. A photo is
+    # taken in the one nearest to its shape: none is stretched, and little of it is padding.
+    input_sizes: tuple[tuple[int, int], ...] = ((256, 192), (288, 160), (224, 224), (192, 256), (160, 288))
     training_size: tuple[int, int] = (256, 192)
     n_frozen_stages: int = 3
     batch_size: int = 32
@@ -72,7 +74,7 @@ class Recipe:
     # Worn dresses and renders teach patterns and shapes; then the photos that the network is for.
     pretraining: Stage = Stage(6, 6e-4, {PATTERNS: 2_660, RENDERS: 400})
     finetuning: Stage = Stage(10, 4e-4, {MARKET: 520, PATTERNS: 200, RENDERS: 40})
-    n_int8_folds: int = 5  # on how many of the folds int8 is compared with float32
+    n_copies: int = 2  # fine-tuned from one start with other random numbers; their mean is the network
     seed: int = 0
 
 
@@ -80,11 +82,10 @@ def quick_recipe(seed: int = 0) -> Recipe:
     """Return a recipe that runs every stage for a moment, to see that all of it works."""
     few = {MARKET: 32, PATTERNS: 32, RENDERS: 32}
     return Recipe(
-        input_size=(96, 72),
-        training_size=(96, 72),
+        input_sizes=((96, 64), (64, 96)),
+        training_size=(96, 64),
         pretraining=Stage(1, 6e-4, few),
         finetuning=Stage(1, 4e-4, few),
-        n_int8_folds=1,
         batch_size=16,
         seed=seed,
     )
@@ -156,6 +157,34 @@ def train_stage(
     return result.model, result.history
 
 
+def finetune(
+    pretrained: GarmentNet,
+    data: TrainingSet,
+    rows: NDArray[np.bool_],
+    recipe: Recipe,
+    checkpoint: Path,
+    description: str,
+    weights: TaskWeights = TaskWeights(),
+) -> tuple[GarmentNet, list[list[dict[str, float]]]]:
+    """Second stage: copies of `pretrained`, each with random numbers of its own; their mean, and each one's history.
+
+    Wortsman et al., 'Model soups: averaging weights of multiple fine-tuned models improves accuracy without
+    increasing inference time' (2022): so few photos leave much to chance, which the mean takes less of.
+    """
+    mean, histories = AveragedModel(pretrained, use_buffers=True), []
+    for copy in range(recipe.n_copies):
+        net, history = train_stage(
+            pretrained, data, rows, replace(recipe, seed=recipe.seed + copy), recipe.finetuning,
+            weights=weights, checkpoint=checkpoint / f"copy-{copy}",
+            description=f"{description}, copy {copy + 1} of {recipe.n_copies}",
+        )  # fmt: skip
+        mean.to(next(net.parameters()).device)
+        mean.update_parameters(net)
+        histories.append(history)
+    assert isinstance(mean.module, GarmentNet)
+    return mean.module.eval(), histories
+
+
 def draw_mixup(n: int, alpha: float) -> tuple[float, Tensor]:
     """Draw how much each of `n` photos keeps of itself, 0.5 to 1, and the (n,) photos that the rest is taken from.
 
@@ -168,8 +197,8 @@ def draw_mixup(n: int, alpha: float) -> tuple[float, Tensor]:
 
 def _identity(data: TrainingSet, rows: NDArray[np.bool_], recipe: Recipe, stage: Stage, weights: TaskWeights) -> str:
     """Hash of what decides a stage's weights, so that no stage goes on from another's checkpoint."""
-    settings = asdict(replace(recipe, pretraining=stage, finetuning=stage, input_size=recipe.training_size))
-    del settings["n_int8_folds"]  # decides what is measured, not what is trained
+    settings = asdict(replace(recipe, pretraining=stage, finetuning=stage))
+    del settings["n_copies"], settings["input_sizes"]  # what is made of the stages, not how one is trained
     digest = hashlib.sha256(json.dumps([settings, weights, data.fingerprint]).encode())
     digest.update(np.packbits(rows).tobytes())
     labels = data.labels
@@ -180,18 +209,16 @@ def _identity(data: TrainingSet, rows: NDArray[np.bool_], recipe: Recipe, stage:
 
 
 @torch.inference_mode()
-def predict_logits(net: GarmentNet, images: NDArray[np.uint8], input_size: tuple[int, int]) -> Logits:
-    """(N, H, W, 3) uint8 RGB -> float32 logits of all tasks, on the device of `net`."""
+def predict_logits(net: GarmentNet, images: Sequence[NDArray[np.uint8]]) -> Logits:
+    """N photos (H, W, 3) of any sizes -> float32 logits of all tasks, computed on the device of `net`."""
     device = next(net.parameters()).device
     net.eval()
-    if not len(images):
-        return Logits(*(torch.empty(0, head.out_features) for head in (net.category, net.tags, net.color)))
-    parts = []
+    found = Logits(*(torch.empty(len(images), head.out_features) for head in (net.category, net.tags, net.color)))
     with flush_denormals():
-        for start in range(0, len(images), 64):
-            batch = np.stack([resize_image(image, input_size) for image in images[start : start + 64]])
-            parts.append(net(torch.from_numpy(batch).to(device)))
-    return Logits(*(torch.cat(columns).float().cpu() for columns in zip(*parts, strict=True)))
+        for rows, pixels in stack_alike(images, 64):
+            for whole, part in zip(found, net(torch.from_numpy(pixels).to(device)), strict=True):
+                whole[rows] = part.float().cpu()
+    return found
 
 
 def pretrain(data: TrainingSet, recipe: Recipe, runs: Path) -> GarmentNet:
@@ -213,13 +240,11 @@ def fit_fold(
     runs: Path,
     fold: int,
     weights: TaskWeights = TaskWeights(),
-) -> tuple[GarmentNet, list[dict[str, float]]]:
-    """Fine-tune a network without the photos of one fold."""
+) -> tuple[GarmentNet, list[list[dict[str, float]]]]:
+    """Fine-tune without the photos of one fold."""
     rows = ~((data.sources == MARKET) & (data.folds == fold)) & ~held_out_patterns(data)
-    return train_stage(
-        pretrained, data, rows, recipe, recipe.finetuning,
-        weights=weights, checkpoint=runs / f"fold-{fold}", description=f"fold {fold + 1} of {data.n_folds}",
-    )  # fmt: skip
+    description = f"fold {fold + 1} of {data.n_folds}"
+    return finetune(pretrained, data, rows, recipe, runs / f"fold-{fold}", description, weights)
 
 
 @dataclass(frozen=True)
@@ -230,7 +255,7 @@ class HeldOut:
     market: Logits  # (N, ...) of these: each photo by the network of its fold
     patterns: Logits  # (N_held_out_patterns, ...): by the network of the first fold
     nets: dict[int, GarmentNet]  # of each fold
-    histories: list[list[dict[str, float]]]
+    histories: list[list[list[dict[str, float]]]]  # of each fold and copy, a row an epoch
 
 
 def cross_validate(
@@ -247,13 +272,13 @@ def cross_validate(
     nets = {fold: net for fold, (net, _) in fitted.items()}
     members = [np.flatnonzero((data.sources == MARKET) & (data.folds == fold)) for fold in folds]
     parts = [
-        predict_logits(net, data.images[rows], recipe.input_size)
+        predict_logits(net, as_predicted(data, rows, recipe.input_sizes))
         for net, rows in zip(nets.values(), members, strict=True)
     ]
     rows = np.concatenate(members)
     order = np.argsort(rows)  # back from the order of folds to that of rows
     joined = Logits(*(torch.cat(columns)[order] for columns in zip(*parts, strict=True)))
-    patterns = predict_logits(nets[folds[0]], data.images[held_out_patterns(data)], recipe.input_size)
+    patterns = predict_logits(nets[folds[0]], as_predicted(data, held_out_patterns(data), recipe.input_sizes))
     return HeldOut(rows[order], joined, patterns, nets, [history for _, history in fitted.values()])
 
 
@@ -281,7 +306,7 @@ def calibrate_pooled(logits: Logits, labels: Labels, market: NDArray[np.bool_]) 
 def cross_validated_metrics(data: TrainingSet, held_out: HeldOut) -> dict[str, Any]:
     """Score the held-out photos, each with temperatures and thresholds that were fitted on the other folds."""
     logits, labels, folds, market = pooled(data, held_out)
-    raw = apply_calibration(logits, Calibration(1.0, (1.0,) * len(TAGS), (0.5,) * len(TAGS)))
+    raw = apply_calibration(logits, UNCALIBRATED)
     fitted = Probabilities(*(np.empty_like(a) for a in (raw.category, raw.tags, raw.color)))
     decisions = np.zeros(labels.tags.shape, dtype=bool)
     for fold in np.unique(folds):
@@ -303,42 +328,43 @@ def cross_validated_metrics(data: TrainingSet, held_out: HeldOut) -> dict[str, A
     return result
 
 
-def int8_loss(data: TrainingSet, held_out: HeldOut, calibration: Calibration, recipe: Recipe) -> dict[str, Any]:
-    """Compare the folds' networks in float32 and in int8 on the photos that they have not seen."""
-    market = data.sources == MARKET
-    found: dict[str, list[NDArray[np.float32]]] = {"float32": [], "int8": []}
-    rows = []
-    compared = list(held_out.nets.items())[: recipe.n_int8_folds]
-    with progress("int8 against float32", total=len(compared)) as advance:
-        for fold, net in compared:
-            inside = market & (data.folds == fold)
-            typical = data.images[~inside & (data.sources != RENDERS)]
-            pixels = np.stack([resize_image(image, recipe.input_size) for image in data.images[inside]])
-            models = to_onnx(net, calibration, typical, recipe.input_size, recipe.seed)
-            for name, model in zip(found, models, strict=True):
-                category, tags = create_session(model).run(["category", "tags"], {"pixels": pixels})
-                found[name].append(np.hstack([category, tags]))
-            rows.append(np.flatnonzero(inside))
+def quantise(data: TrainingSet, held_out: HeldOut, recipe: Recipe) -> HeldOut:
+    """The same photos, by the folds' networks in int8: what is shipped is int8, too."""
+    market, patterns = Logits(*(torch.empty_like(x) for x in held_out.market)), held_out.patterns
+    known = (data.sources != RENDERS) & ~held_out_patterns(data)
+    with progress("int8", total=len(held_out.nets)) as advance:
+        for fold, net in held_out.nets.items():
+            inside = (data.sources == MARKET) & (data.folds == fold)
+            typical = as_predicted(data, known & ~inside, recipe.input_sizes)
+            _, int8 = to_onnx(net, UNCALIBRATED, typical, recipe.seed)
+            found = predict_int8(int8, as_predicted(data, inside, recipe.input_sizes))
+            for whole, part in zip(market, found, strict=True):
+                whole[torch.from_numpy(inside[held_out.rows])] = part
+            if patterns is held_out.patterns:  # of the first fold
+                patterns = predict_int8(int8, as_predicted(data, held_out_patterns(data), recipe.input_sizes))
             advance()
-    labels = take(data.labels, np.concatenate(rows))
-    truth, n_categories = labels.categories.argmax(1), labels.categories.shape[1]
-    result: dict[str, Any] = {}
-    for name, parts in found.items():
-        category, tags = np.split(np.concatenate(parts), [n_categories], axis=1)
-        decisions = tags >= np.array(calibration.thresholds, dtype=np.float32)
-        result[name] = {
-            "top1_accuracy": top_k_accuracy(truth, category, 1),
-            "macro_f1": tag_scores(labels.tags.astype(bool), decisions).macro_f1,
-        }
-    return result
+    return replace(held_out, market=market, patterns=patterns)
+
+
+def score_at_own_thresholds(data: TrainingSet, held_out: HeldOut) -> dict[str, float]:
+    """Top-1 accuracy and macro F1 of the market photos, with the thresholds that are best for these networks.
+
+    For comparing float32 and int8: thresholds that were fitted to one would fit that one only.
+    """
+    logits, labels, _, market = pooled(data, held_out)
+    calibration = calibrate_pooled(logits, labels, market)
+    found = apply_calibration(logits, calibration)
+    decisions = found.tags[market] >= np.array(calibration.thresholds, dtype=np.float32)
+    return {
+        "top1_accuracy": top_k_accuracy(labels.categories[market].argmax(1), found.category[market], 1),
+        "macro_f1": tag_scores(labels.tags[market].astype(bool), decisions).macro_f1,
+    }
 
 
 def fit_final(data: TrainingSet, pretrained: GarmentNet, recipe: Recipe, runs: Path) -> GarmentNet:
     """Fine-tune the network that is shipped: on all photos."""
     everything = np.ones(len(data.sources), dtype=bool)
-    return train_stage(
-        pretrained, data, everything, recipe, recipe.finetuning, checkpoint=runs / "final", description="final fit"
-    )[0]
+    return finetune(pretrained, data, everything, recipe, runs / "final", "final fit")[0]
 
 
 def train_part(part: str, data: TrainingSet, recipe: Recipe, runs: Path) -> None:
@@ -359,10 +385,13 @@ def train(data: TrainingSet, out: Path, runs: Path, recipe: Recipe) -> dict[str,
     held_out = cross_validate(data, pretrained, recipe, runs)
     net = fit_final(data, pretrained, recipe, runs)
     metrics = cross_validated_metrics(data, held_out)
-    logits, labels, _, market = pooled(data, held_out)
+    quantised = quantise(data, held_out, recipe)
+    pair = {"float32": held_out, "int8": quantised}
+    metrics["int8"] = {name: score_at_own_thresholds(data, found) for name, found in pair.items()}
+    logits, labels, _, market = pooled(data, quantised)
     calibration = calibrate_pooled(logits, labels, market)
-    metrics["int8"] = int8_loss(data, held_out, calibration, recipe)
-    _, int8 = to_onnx(net, calibration, data.images[data.sources != RENDERS], recipe.input_size, recipe.seed)
+    typical = as_predicted(data, data.sources != RENDERS, recipe.input_sizes)
+    _, int8 = to_onnx(net, calibration, typical, recipe.seed)
     if is_main_process():
         write_artifact(
             out, net, int8, calibration,

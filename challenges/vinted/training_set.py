@@ -9,23 +9,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from challenges.vinted.dataset import COLORS, TAGS, Labels, Photos, contributors, encode, load, load_patterns
+from challenges.vinted.rendering import DEFAULT_SIZE
 from challenges.vinted.sample import render_garments
 from common.artifacts import fingerprint
 from common.cli import progress
 from common.data.archives import MemberError
-from common.data.images import ImageError, decode_image, perceptual_hash, resize_image
+from common.data.images import ImageError, decode_image, letterbox, letterbox_image, nearest_size, perceptual_hash
 from common.data.splits import grouped_folds, join_groups, near_duplicate_groups
 
 MARKET, PATTERNS, RENDERS = 0, 1, 2  # where a training photo comes from
 NEAR_DUPLICATE_BITS = 6  # of the 64 of a perceptual hash; tells one photo re-saved from two photos of a series
-STORED_SIZE = (288, 216)  # small enough to keep thousands in memory, large enough to crop from
+STORED_SIZE = (384, 288)  # small enough to keep thousands in memory, large enough that no crop is blurred
 
 
 @dataclass(frozen=True)
 class TrainingSet:
     """Photos in memory, small enough to train on and large enough to crop from."""
 
-    images: NDArray[np.uint8]  # (N, H, W, 3) RGB
+    images: NDArray[np.uint8]  # (N, H, W, 3) RGB, letterboxed
+    shapes: NDArray[np.int64]  # (N, 2) height and width that they had
     labels: Labels
     sources: NDArray[np.int64]  # (N,) MARKET, PATTERNS or RENDERS
     groups: NDArray[np.int64]  # (N,) rows of one group never stand on both sides of a split
@@ -63,6 +65,7 @@ def load_training_set(
         sources.append(PATTERNS)
     rendered, rendered_labels = _render_part(n_renders, size, seed)
     images = np.concatenate([*(p.images for p in parts), rendered])
+    shapes = np.concatenate([*(p.shapes for p in parts), np.tile(DEFAULT_SIZE, (n_renders, 1))])
     frames = [p.frame for p in parts]
     labels = _concatenate([*(encode(f) for f in frames), rendered_labels])
     n_each = [len(f) for f in frames] + [n_renders]
@@ -76,21 +79,25 @@ def load_training_set(
     if twice.any():
         uuids = np.concatenate([*(f["uuid"].to_numpy(object) for f in frames), np.full(n_renders, "")])
         left_out |= dict.fromkeys(uuids[twice].tolist(), "the same photo, or person, is among the garments")
-        images, labels, source, groups = images[~twice], take(labels, ~twice), source[~twice], groups[~twice]
+        images, shapes, labels = images[~twice], shapes[~twice], take(labels, ~twice)
+        source, groups = source[~twice], groups[~twice]
     folds = _folds(labels, source, groups, n_folds, seed)
-    return TrainingSet(images, labels, source, groups, folds, left_out, fingerprint([dataset.tables["labelled"]]))
+    return TrainingSet(
+        images, shapes, labels, source, groups, folds, left_out, fingerprint([dataset.tables["labelled"]])
+    )
 
 
 @dataclass(frozen=True)
 class _Part:
     images: NDArray[np.uint8]
+    shapes: NDArray[np.int64]
     frame: pd.DataFrame  # the rows whose photo could be read
     hashes: NDArray[np.uint64]
     unreadable: dict[str, str]
 
 
 def _read_part(photos: Photos, frame: pd.DataFrame, size: tuple[int, int], description: str) -> _Part:
-    images, hashes, kept, unreadable = [], [], [], {}
+    images, shapes, hashes, kept, unreadable = [], [], [], [], {}
     with progress(description, total=len(frame)) as advance:
         for row, uuid in enumerate(frame["uuid"]):
             try:
@@ -100,11 +107,13 @@ def _read_part(photos: Photos, frame: pd.DataFrame, size: tuple[int, int], descr
                 continue
             finally:
                 advance()
-            images.append(resize_image(image, size))
+            images.append(letterbox_image(image, size))
+            shapes.append(image.shape[:2])
             hashes.append(perceptual_hash(image))
             kept.append(row)
     stacked = np.stack(images) if images else np.empty((0, *size, 3), np.uint8)
-    return _Part(stacked, frame.iloc[kept], np.array(hashes, dtype=np.uint64), unreadable)
+    sizes, codes = np.array(shapes, dtype=np.int64).reshape(-1, 2), np.array(hashes, dtype=np.uint64)
+    return _Part(stacked, sizes, frame.iloc[kept], codes, unreadable)
 
 
 def _render_part(n: int, size: tuple[int, int], seed: int) -> tuple[NDArray[np.uint8], Labels]:
@@ -112,7 +121,7 @@ def _render_part(n: int, size: tuple[int, int], seed: int) -> tuple[NDArray[np.u
     rows = []
     with progress("rendering garments", total=n) as advance:
         for i, (image, category, color, tags) in enumerate(render_garments(n, (seed,))):
-            images[i] = resize_image(image, size)
+            images[i] = letterbox_image(image, size)
             rows.append({"cc3": category, "color1": color, **{t: int(t in tags) for t in TAGS}})
             advance()
     return images, encode(pd.DataFrame(rows, columns=["cc3", "color1", *TAGS]))
@@ -134,6 +143,17 @@ def _folds(
             strata = labels.categories[rows].argmax(1) * 4 + np.where(has_tag, labels.tags[rows].argmax(1) + 1, 0)
             folds[rows] = grouped_folds(strata, groups[rows], n, seed)
     return folds
+
+
+def as_predicted(
+    data: TrainingSet, rows: NDArray[np.int64] | NDArray[np.bool_], sizes: Sequence[tuple[int, int]]
+) -> list[NDArray[np.uint8]]:
+    """Photos (H, W, 3) as prediction takes them: each in the one of `sizes` that is nearest to its shape."""
+    found = []
+    for image, shape in zip(data.images[rows], data.shapes[rows].tolist(), strict=True):
+        whole = image[letterbox(shape, image.shape[:2])]
+        found.append(letterbox_image(whole, nearest_size(shape, sizes)))
+    return found
 
 
 def held_out_patterns(data: TrainingSet) -> NDArray[np.bool_]:

@@ -10,13 +10,13 @@ from challenges.vinted.dataset import CATEGORIES, TAGS, load
 from challenges.vinted.predict import Model, Probabilities, predict_images
 from challenges.vinted.rendering import render_with_mask
 from challenges.vinted.sample import render_garments
-from common.data.images import decode_image, encode_jpeg, resize_image
+from common.data.images import decode_image, encode_jpeg, letterbox_image, nearest_size
 
 SAME_TOP_CATEGORY = 0.85  # of the photos, under a change that a person would not notice
 
 
 def predict(model: Model, images: list[np.ndarray]) -> Probabilities:
-    return predict_images(model, np.stack([resize_image(image, model.input_size) for image in images]))
+    return predict_images(model, [letterbox_image(i, nearest_size(i.shape[:2], model.sizes)) for i in images])
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from challenges.vinted.predict import (
     predict_dataset,
     predict_images,
     predict_photos,
+    read_photo,
     tabulate,
     tabulate_probabilities,
     top_two,
@@ -242,4 +243,25 @@ def test_description_agrees_with_the_table(model: Model, sample: Path):
 
 def test_prior_is_a_distribution(model: Model):
     assert model.prior.category.sum() == pytest.approx(1, abs=1e-5)
-    assert predict_images(model, np.zeros((2, *model.input_size, 3), np.uint8)).tags.shape == (2, 3)
+    assert predict_images(model, np.zeros((2, *model.sizes[0], 3), np.uint8)).tags.shape == (2, 3)
+
+
+def test_a_photo_keeps_its_shape(model: Model):
+    for size, taken in (((400, 533), (256, 192)), ((533, 400), (192, 256)), ((300, 533), (288, 160))):
+        photo = read_photo(model, photo_bytes(size=size))
+        assert photo.shape == (*taken, 3)
+        padding = (photo == 127).all(2)
+        assert padding.all(0).sum() + padding.all(1).sum() <= 6  # rows and columns: no more than rounding asks for
+    square = read_photo(model, photo_bytes(size=(500, 500)))
+    assert square.shape == (224, 224, 3)
+    assert read_photo(model, rotated()).shape == (256, 192, 3)  # upright, as it is seen
+
+
+def test_photos_of_many_shapes_are_answered_as_each_is_alone(model: Model):
+    sizes = [(400, 533), (533, 400), (300, 533), (400, 533), (512, 512), (533, 300)]
+    photos = [read_photo(model, photo_bytes(size=size)) for size in sizes]
+    together = predict_images(model, photos)
+    for row, photo in enumerate(photos):
+        alone = predict_images(model, [photo])
+        for name in ("category", "tags", "color"):
+            assert np.allclose(getattr(together, name)[row], getattr(alone, name)[0], atol=2e-3)

@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from challenges.vinted.dataset import CATEGORIES, COLORS, TAGS
-from challenges.vinted.predict import DEFAULT_MODEL, describe, load_model, predict_images
+from challenges.vinted.predict import DEFAULT_MODEL, describe, load_model, predict_images, read_photo
 from challenges.vinted.sample import render_photo
 from challenges.vinted.service import PhotoAnswer, VintedSettings, create_vinted_service, example_photo
-from common.data.images import decode_image, encode_jpeg, resize_image
+from common.data.images import encode_jpeg
 
 PREDICTIONS = "/v1/predictions"
 
@@ -39,8 +39,7 @@ def upload(*found: bytes) -> dict:
 
 def test_answers_are_those_of_predicting(client: TestClient):
     model, sent = load_model(), photos(3)
-    pixels = [resize_image(decode_image(p, min_size=model.input_size), model.input_size) for p in sent]
-    expected = [describe(model, predict_images(model, image[None]), 0).as_dict() for image in pixels]
+    expected = [describe(model, predict_images(model, [read_photo(model, p)]), 0).as_dict() for p in sent]
     results = client.post(PREDICTIONS, **upload(*sent)).json()["results"]
     assert len(results) == 3
     for result, alone in zip(results, expected, strict=True):

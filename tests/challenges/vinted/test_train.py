@@ -19,15 +19,17 @@ from challenges.vinted.train import (
     Stage,
     cross_validate,
     cross_validated_metrics,
+    finetune,
     fit_fold,
     pooled,
     predict_logits,
     pretrain,
     quick_recipe,
     train_part,
+    train_stage,
 )
-from challenges.vinted.training_set import MARKET, PATTERNS, RENDERS, TrainingSet, load_training_set, take
-from common.data.images import encode_jpeg
+from challenges.vinted.training_set import MARKET, PATTERNS, RENDERS, TrainingSet, as_predicted, load_training_set, take
+from common.data.images import encode_jpeg, letterbox
 from common.errors import UserError
 
 FEW = {MARKET: 16, RENDERS: 16}
@@ -42,7 +44,9 @@ def data(tmp_path_factory) -> TrainingSet:
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
     stage = Stage(1, 1e-3, FEW)
-    return replace(quick_recipe(), input_size=(64, 48), training_size=(64, 48), pretraining=stage, finetuning=stage)
+    return replace(
+        quick_recipe(), input_sizes=((64, 64), (64, 32)), training_size=(64, 48), pretraining=stage, finetuning=stage
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def test_a_fold_is_predicted_by_a_network_that_has_not_seen_it(data, recipe, hel
     rows = held_out.rows
     for fold in (0, 2):
         inside = data.folds[rows] == fold
-        own = predict_logits(held_out.nets[fold], data.images[rows[inside]], recipe.input_size)
+        own = predict_logits(held_out.nets[fold], as_predicted(data, rows[inside], recipe.input_sizes))
         assert torch.allclose(held_out.market.category[inside], own.category, atol=1e-5)
 
 
@@ -83,13 +87,38 @@ def test_metrics_are_of_every_market_photo(data, held_out):
     metrics = cross_validated_metrics(data, held_out)
     assert metrics["market"]["n_photos"] == market.sum()
     assert "patterns" not in metrics
-    assert [len(history) for history in metrics["histories"]] == [1] * data.n_folds
+    assert [[len(history) for history in fold] for fold in metrics["histories"]] == [[1, 1]] * data.n_folds
+
+
+def test_a_network_is_the_mean_of_copies_that_differ_by_chance(data, recipe, pretrained, tmp_path):
+    copies = [
+        train_stage(
+            pretrained, data, data.folds != 1, replace(recipe, seed=seed), recipe.finetuning,
+        )[0].state_dict()
+        for seed in (recipe.seed, recipe.seed + 1)
+    ]  # fmt: skip
+    mean, _ = finetune(pretrained, data, data.folds != 1, recipe, tmp_path, "fold 2")
+    for name, found in mean.state_dict().items():
+        a, b = (copy[name] for copy in copies)
+        assert torch.allclose(found.double(), (a.double() + b.double()) / 2, atol=1e-6), name
+    assert not torch.equal(copies[0]["category.weight"], copies[1]["category.weight"])
+
+
+def test_held_out_photos_are_seen_as_prediction_sees_them(data):
+    """Without the padding that the store adds, and in proportion."""
+    wide = np.zeros((96, 72, 3), np.uint8)
+    wide[letterbox((300, 600), (96, 72))] = 200
+    one = replace(data, images=wide[None], shapes=np.array([[300, 600]]))
+    (seen,) = as_predicted(one, np.arange(1), ((64, 64), (32, 64)))
+    assert seen.shape == (32, 64, 3)
+    assert (seen == 200).all()
 
 
 def test_a_part_is_trained_once_and_its_name_is_checked(data, recipe, tmp_path):
     train_part("fold-1", data, recipe, tmp_path)
-    states = sorted(tmp_path.glob("*/state.safetensors"))
-    assert [path.parent.name for path in states] == ["fold-1", "pretraining"]
+    states = sorted(tmp_path.rglob("state.safetensors"))
+    trained = [str(path.parent.relative_to(tmp_path)) for path in states]
+    assert trained == ["fold-1/copy-0", "fold-1/copy-1", "pretraining"]
     before = [path.stat().st_mtime_ns for path in states]
     train_part("fold-1", data, recipe, tmp_path)
     assert [path.stat().st_mtime_ns for path in states] == before
@@ -100,16 +129,16 @@ def test_a_part_is_trained_once_and_its_name_is_checked(data, recipe, tmp_path):
 def test_without_patterns_and_renders_there_is_no_pretraining(data, recipe, pretrained, tmp_path):
     market = data.sources == MARKET
     alone = replace(
-        data, images=data.images[market], labels=take(data.labels, market), sources=data.sources[market],
-        groups=data.groups[market], folds=data.folds[market],
+        data, images=data.images[market], shapes=data.shapes[market], labels=take(data.labels, market),
+        sources=data.sources[market], groups=data.groups[market], folds=data.folds[market],
     )  # fmt: skip
     net = pretrain(alone, recipe, tmp_path)
     assert not list(tmp_path.iterdir())
     untrained = GarmentNet().trunk.state_dict()
     assert all(torch.equal(a, untrained[name]) for name, a in net.trunk.state_dict().items())
-    fitted, history = fit_fold(alone, net, recipe, tmp_path, 0)
-    assert len(history) == 1
-    assert predict_logits(fitted, alone.images[:2], recipe.input_size).category.shape == (2, 5)
+    fitted, histories = fit_fold(alone, net, recipe, tmp_path, 0)
+    assert [len(history) for history in histories] == [1, 1]
+    assert predict_logits(fitted, as_predicted(alone, np.arange(2), recipe.input_sizes)).category.shape == (2, 5)
 
 
 def test_baselines_know_nothing_of_their_own_fold(data, recipe):
@@ -121,12 +150,12 @@ def test_baselines_know_nothing_of_their_own_fold(data, recipe):
         assert np.allclose(probabilities.category[folds == fold], others)
     assert not decisions.any()  # no tag stands on half of the photos
     prior = score_folds(data, (probabilities, decisions))
-    probe = score_folds(data, probe_by_fold(data, replace(recipe, input_size=(128, 96))))
+    probe = score_folds(data, probe_by_fold(data, replace(recipe, input_sizes=((128, 96),))))
     assert probe["top1_accuracy"]["estimate"] > prior["top1_accuracy"]["estimate"]
 
 
-def test_logits_of_no_photos(pretrained, recipe):
-    logits = predict_logits(pretrained, np.empty((0, 72, 54, 3), np.uint8), recipe.input_size)
+def test_logits_of_no_photos(pretrained):
+    logits = predict_logits(pretrained, [])
     assert [tuple(x.shape) for x in logits] == [(0, 5), (0, 3), (0, 28)]
 
 
