@@ -89,6 +89,7 @@ def read_photo(model: Model, data: bytes, max_pixels: int = 50_000_000) -> NDArr
     header = read_header(data)
     shape = (header.height, header.width) if header.orientation < 5 else (header.width, header.height)
     photo = decode_image(data, min_size=nearest_size(shape, model.sizes), max_pixels=max_pixels)
+    # By the shape it has now: only of a JPEG does the header tell whether EXIF turns it.
     return letterbox_image(photo, nearest_size(photo.shape[:2], model.sizes))
 
 

@@ -19,7 +19,7 @@ from common.data.splits import grouped_folds, join_groups, near_duplicate_groups
 
 MARKET, PATTERNS, RENDERS = 0, 1, 2  # where a training photo comes from
 NEAR_DUPLICATE_BITS = 6  # of the 64 of a perceptual hash; tells one photo re-saved from two photos of a series
-STORED_SIZE = (384, 288)  # small enough to keep thousands in memory, large enough that no crop is blurred
+STORED_SIZE = (384, 288)  # small enough to keep thousands in memory, and no crop of a whole garment is enlarged
 
 
 @dataclass(frozen=True)
