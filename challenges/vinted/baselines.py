@@ -79,7 +79,7 @@ def probe_by_fold(data: TrainingSet, recipe: Recipe) -> tuple[Probabilities, NDA
     """Logistic regressions on the features of the ImageNet trunk, which is left as it is.
 
     The penalty is chosen by cross-validation inside the training folds, grouped as the folds are; a tag's
-    threshold is the best of the training folds' own held-out probabilities.
+    threshold is the best of the training folds' own held-out probabilities, which are not calibrated.
     """
     rows = np.flatnonzero(data.sources == MARKET)
     folds, groups, labels = data.folds[rows], data.groups[rows], take(data.labels, rows)

@@ -10,7 +10,7 @@ from challenges.vinted.dataset import TAGS
 from challenges.vinted.model import Logits
 from challenges.vinted.predict import Probabilities
 from common.metrics.calibration import fit_temperature
-from common.metrics.multilabel import best_f1_threshold
+from common.metrics.multilabel import expected_f1_threshold
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Calibration:
 
     category_temperature: float
     tag_temperatures: tuple[float, ...]
-    thresholds: tuple[float, ...]  # of the calibrated probability, one a tag, for the best F1
+    thresholds: tuple[float, ...]  # of the calibrated probability, one a tag, for the best expected F1
 
 
 UNCALIBRATED = Calibration(1.0, (1.0,) * len(TAGS), (0.5,) * len(TAGS))
@@ -41,7 +41,10 @@ def calibrate(
     """
     temperatures = tuple(fit_temperature(tag_logits[:, t], tags[:, t].astype(int)) for t in range(tags.shape[1]))
     probabilities = 1 / (1 + np.exp(-tag_logits / np.array(temperatures)))
-    thresholds = tuple(best_f1_threshold(tags[:, t], probabilities[:, t]) for t in range(tags.shape[1]))
+    # A tag that no photo has says nothing of where to decide.
+    thresholds = tuple(
+        expected_f1_threshold(probabilities[:, t]) if tags[:, t].any() else 0.5 for t in range(tags.shape[1])
+    )
     return Calibration(fit_temperature(category_logits, categories), temperatures, thresholds)
 
 

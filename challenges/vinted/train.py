@@ -347,7 +347,7 @@ def quantise(data: TrainingSet, held_out: HeldOut, recipe: Recipe) -> HeldOut:
 
 
 def score_at_own_thresholds(data: TrainingSet, held_out: HeldOut) -> dict[str, float]:
-    """Top-1 accuracy and macro F1 of the market photos, with the thresholds that are best for these networks.
+    """Top-1 accuracy and macro F1 of the market photos, with the thresholds that are fitted to these networks.
 
     For comparing float32 and int8: thresholds that were fitted to one would fit that one only.
     """

@@ -1,4 +1,4 @@
-"""Calibrated probabilities mean what they say, and thresholds are the best on what they were fitted on."""
+"""Calibrated probabilities mean what they say, and thresholds decide new photos well."""
 
 import numpy as np
 import torch
@@ -37,10 +37,18 @@ def test_fits_on_some_photos_and_helps_on_others():
     assert (before.argmax(1) == after.argmax(1)).all()  # a temperature changes no answer
 
 
-def test_no_threshold_has_a_better_f1():
-    category, categories, tag_logits, tags = overconfident(300, factor=1.0)
-    found = calibrate(category, categories, tag_logits, tags)
+def test_thresholds_are_about_the_best_for_other_photos():
+    found = calibrate(*overconfident(1_000, factor=3.0, seed=3))
+    category, _, tag_logits, tags = overconfident(20_000, factor=3.0, seed=4)
     probabilities = apply_calibration(as_logits(category, tag_logits), found).tags
     for t, threshold in enumerate(found.thresholds):
-        best = f1_score(tags[:, t], probabilities[:, t] >= threshold - 1e-6)
-        assert all(best >= f1_score(tags[:, t], probabilities[:, t] >= other) - 1e-9 for other in np.linspace(0, 1, 41))
+        best = max(f1_score(tags[:, t], probabilities[:, t] >= other) for other in np.linspace(0, 1, 101))
+        assert f1_score(tags[:, t], probabilities[:, t] >= threshold) > best - 0.01
+
+
+def test_a_tag_that_no_photo_has_is_decided_at_one_half():
+    category, categories, tag_logits, tags = overconfident(200, factor=1.0)
+    tags[:, 1] = False
+    found = calibrate(category, categories, tag_logits, tags)
+    assert found.thresholds[1] == 0.5
+    assert found.thresholds[0] < 0.5

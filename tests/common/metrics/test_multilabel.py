@@ -11,7 +11,13 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 from torch import from_numpy
 from torchmetrics.functional.classification import multilabel_average_precision
 
-from common.metrics.multilabel import average_precision, best_f1_threshold, defined_mean, tag_scores
+from common.metrics.multilabel import (
+    average_precision,
+    best_f1_threshold,
+    defined_mean,
+    expected_f1_threshold,
+    tag_scores,
+)
 
 
 @settings(deadline=None)  # the first example imports scikit-learn
@@ -109,3 +115,31 @@ def test_threshold_accepts_all_where_all_have_the_tag() -> None:
 def test_threshold_separates_neighbouring_floats() -> None:
     scores = np.array([0.5, np.nextafter(0.5, 1)])
     assert (scores >= best_f1_threshold(np.array([0, 1]), scores)).tolist() == [False, True]
+
+
+@given(arrays(float, st.integers(1, 30), elements=st.floats(0.01, 1)))
+def test_no_threshold_has_a_better_expected_f1(probabilities: np.ndarray) -> None:
+    def expected_f1(threshold: float) -> float:
+        accepted = probabilities >= threshold
+        return 2 * probabilities[accepted].sum() / (accepted.sum() + probabilities.sum())
+
+    reached = expected_f1(expected_f1_threshold(probabilities))
+    assert reached == pytest.approx(max(expected_f1(t) for t in probabilities))
+
+
+def test_where_few_have_the_tag_the_expected_f1_decides_better_than_the_best_of_these_few() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities that are calibrated by construction, and labels; three in a hundred have the tag."""
+        probabilities = rng.beta(0.06, 1.94, n)
+        return probabilities, rng.random(n) < probabilities
+
+    new, new_labels = draw(100_000)
+    reached = []
+    for _ in range(50):
+        seen, seen_labels = draw(600)
+        thresholds = best_f1_threshold(seen_labels, seen), expected_f1_threshold(seen)
+        reached.append([f1_score(new_labels, new >= threshold) for threshold in thresholds])
+    of_best, of_expected = np.mean(reached, axis=0)
+    assert of_expected > of_best + 0.01
