@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.metrics import f1_score, log_loss
 
-from challenges.vinted.calibration import Calibration, apply_calibration, calibrate
+from challenges.vinted.calibration import UNCALIBRATED, apply_calibration, calibrate
 from challenges.vinted.model import Logits
 
 
@@ -31,8 +31,7 @@ def test_finds_the_temperature_that_the_logits_were_scaled_by():
 def test_fits_on_some_photos_and_helps_on_others():
     found = calibrate(*overconfident(1_000, factor=4.0, seed=1))
     category, categories, tag_logits, _ = overconfident(1_000, factor=4.0, seed=2)
-    neutral = Calibration(1.0, (1.0, 1.0, 1.0), (0.5, 0.5, 0.5))
-    before, after = (apply_calibration(as_logits(category, tag_logits), c).category for c in (neutral, found))
+    before, after = (apply_calibration(as_logits(category, tag_logits), c).category for c in (UNCALIBRATED, found))
     assert log_loss(categories, after) < log_loss(categories, before)
     assert (before.argmax(1) == after.argmax(1)).all()  # a temperature changes no answer
 
