@@ -18,6 +18,7 @@ from challenges.vinted.model import CalibratedNet, GarmentNet, Logits
 from common.artifacts import load_artifact, save_artifact
 from common.inference.batch import stack_alike
 from common.inference.export import export_onnx, free_axes, quantize_int8
+from common.inference.folding import fold_columns
 from common.inference.session import create_session
 
 _TINY = 1e-7  # float32 cannot tell probabilities that are nearer to 0 or 1
@@ -49,7 +50,7 @@ def to_onnx(
     float32 = free_axes(exported, {1: "height", 2: "width"})
     rows = np.random.default_rng(seed).permutation(len(images))[:N_QUANTISATION_PHOTOS]
     batches = (batch for _, batch in stack_alike([images[row] for row in rows], 16))
-    return float32, quantize_int8(float32, batches, "pixels")
+    return float32, fold_columns(quantize_int8(float32, batches, "pixels"))
 
 
 def predict_int8(model: bytes, images: Sequence[NDArray[np.uint8]]) -> Logits:

@@ -31,8 +31,8 @@ class ServiceSettings(BaseSettings):
     """Items waiting for a worker; a request that does not fit is refused with 503."""
     max_batch: PositiveInt = 8
     """Items in one call of the model."""
-    n_workers: PositiveInt = Field(default_factory=available_cores)
-    """Threads that decode and compute."""
+    n_workers: PositiveInt = Field(default_factory=lambda: available_cores() + 1)
+    """Threads that decode and compute: one more than cores, for one often waits for Python's lock or the next batch."""
     header_timeout_s: PositiveFloat = 10
     """For a request's line and headers, from the first byte of a connection."""
     body_timeout_s: PositiveFloat = 30
