@@ -137,7 +137,8 @@ def batch(
     columns = _columns(id_column, title_column, abstract_column, year_column)
     check_output(out, path, *([queries] if queries else []))
     papers = load(path, columns)
-    asked = papers if queries in (None, path) else load(queries, columns)
+    # A few queries know few words, so they are mended by those of the corpus.
+    asked = papers if queries is None or queries.resolve() == path.resolve() else load(queries, columns, papers.words())
     found, scores = rank(papers, asked, encoder, phrases, k)
     table, identical = tabulate(papers, asked, found, scores)
     summary: dict[str, Any] = {
@@ -242,10 +243,14 @@ def evaluate(
     out: Annotated[Path, typer.Option("--out", help="JSON file.")] = RUNS / "metrics.json",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the ranker beside simpler ones: on papers with keywords, where given, and on generated topics."""
+    """Measure the ranker beside simpler ones: on papers with keywords, where given, and on generated topics.
+
+    The encoder must not have learned from the keywords that it is asked about: give one that was trained with
+    --held-out of that year.
+    """
     from challenges.radix_neurips.dataset import load
     from challenges.radix_neurips.evaluate import evaluate as evaluate_ranker
-    from challenges.radix_neurips.evaluate import headline, topic_view
+    from challenges.radix_neurips.evaluate import check_unseen, headline, topic_view
     from challenges.radix_neurips.relevance import read_keywords
     from challenges.radix_neurips.sample import generate
     from common.data.tables import write_json
@@ -257,6 +262,7 @@ def evaluate(
     metrics: dict[str, Any] = {}
     if keywords is not None:  # first, for it may be refused
         names = read_keywords(keywords, canon)
+        check_unseen(model, [path, keywords], years[1])
         metrics = evaluate_ranker(load(path), load(path, mend=False), names, plain, adapted, years)
     metrics = {"topics": topic_view(generate(), plain, adapted)} | metrics
     write_json(metrics, out)

@@ -52,6 +52,10 @@ class Corpus:
         """Title and abstract of each."""
         return list(zip(self.titles, self.abstracts, strict=True))
 
+    def words(self) -> Vocabulary:
+        """In how many papers each word stands: by what other texts are mended."""
+        return count_words(f"{title} {abstract}" for title, abstract in self.papers())
+
     def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Corpus:
         """Return some of the papers."""
         rows = np.arange(len(self))[rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,10 +14,12 @@ from challenges.radix_neurips.dataset import Corpus
 from challenges.radix_neurips.lexical import Keyphraseness, Tfidf, bm25_scores
 from challenges.radix_neurips.model import DENSE_WEIGHT, Floats, Vectors, best, combine, hybrid_scores
 from challenges.radix_neurips.relevance import Keywords, keyphraseness_of, shared_keywords
+from common.artifacts import fingerprint, load_artifact
 from common.cli import progress
 from common.errors import UserError
 from common.metrics.bootstrap import bootstrap_interval
 from common.metrics.ranking import average_precision_at_k, ndcg_at_k, recall_at_k, reciprocal_rank
+from common.models.text import CHALLENGE as TEXT_ENCODER
 
 if TYPE_CHECKING:
     from challenges.radix_neurips.sample import Paper
@@ -60,7 +63,7 @@ def evaluate(
         raw: the same papers without cleaning.
         keywords: of their authors.
         plain: the encoder off the shelf.
-        adapted: the encoder as shipped; it must not have seen keywords of the second year.
+        adapted: the encoder that was trained; it must not have seen keywords of the second year (`check_unseen`).
         years: from whose keywords terms were weighed, and whose papers are asked about.
 
     Raises:
@@ -100,6 +103,25 @@ def evaluate(
             "without_minus_with": difference(score_queries(raw_scores, relevant), values[OURS]),
         },
     }
+
+
+def check_unseen(model: Path, files: Sequence[Path], year: int) -> None:
+    """Refuse an encoder that learned from the keywords it would be tested on.
+
+    Args:
+        model: directory of the encoder.
+        files: the papers and the keywords, as they are asked about.
+        year: whose papers are asked about.
+
+    Raises:
+        UserError: the encoder was trained on these files, and not without that year.
+    """
+    manifest = load_artifact(model, TEXT_ENCODER).manifest
+    if manifest.data_fingerprint == fingerprint(files) and manifest.config.get("held_out") != year:
+        raise UserError(
+            f"the encoder in {model} was trained on these very keywords, and not without those of {year}, which it "
+            f"would be asked about: train one with --held-out {year} and give it as --model"
+        )
 
 
 def encode(corpus: Corpus, encoder: TextEncoder) -> Encoded:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_neurips.cleaning import count_words
 from challenges.radix_neurips.dataset import Corpus
 from challenges.radix_neurips.index import FaissStore, Kind, load_store, save_store
 from challenges.radix_neurips.lexical import Tfidf, load_keyphraseness
@@ -51,8 +50,8 @@ def build_searcher(
     store = FaissStore(encoder.dimensions, kind)
     store.add(corpus.ids.tolist(), vectors, corpus.years)
     tfidf = Tfidf().fit(corpus.papers(), load_keyphraseness(model))
-    words = count_words(f"{title} {abstract}" for title, abstract in corpus.papers())
-    return Searcher(corpus, store, tfidf, tfidf.transform(corpus.papers()).T.tocsr(), encoder, words, data_fingerprint)
+    columns = tfidf.transform(corpus.papers()).T.tocsr()
+    return Searcher(corpus, store, tfidf, columns, encoder, corpus.words(), data_fingerprint)
 
 
 def encode_corpus(papers: Sequence[tuple[str, str]], model: Path, engine: Engine = Engine.LOCAL) -> NDArray[np.float32]:

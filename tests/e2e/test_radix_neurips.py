@@ -64,6 +64,20 @@ def test_batch_writes_what_the_scorer_reads(sample: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_a_query_is_mended_by_the_words_of_the_corpus(sample: Path, tmp_path: Path):
+    papers = pd.read_csv(sample / f"{TABLE}.zip").iloc[[0]]
+    word = max(papers["abstract"][0].split(), key=len)
+    broken = papers.assign(paper_id="broken", abstract=papers["abstract"].str.replace(word, f"{word[:4]}- {word[4:]}"))
+    pd.concat([papers.assign(paper_id="whole"), broken]).to_csv(tmp_path / "queries.csv", index=False)
+    tables = ("--corpus", sample / f"{TABLE}.zip", "--queries", tmp_path / "queries.csv")
+    done = neurips("batch", *tables, "--k", 5, "--out", tmp_path / "found.parquet")
+    assert done.returncode == 0, done.stderr
+    whole, mended = (part for _, part in pd.read_parquet(tmp_path / "found.parquet").groupby("query_id", sort=False))
+    assert whole[["paper_id", "score"]].to_numpy().tolist() == mended[["paper_id", "score"]].to_numpy().tolist()
+    assert mended["score"].iloc[0] > 0.8  # the paper itself
+
+
+@pytest.mark.slow
 def test_mistakes_end_in_one_line(sample: Path, tmp_path: Path):
     (tmp_path / "columns.csv").write_text("a,b\n1,2\n")
     (tmp_path / "empty.csv").write_text("")

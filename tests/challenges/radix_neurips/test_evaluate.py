@@ -1,15 +1,29 @@
 """Scores of rankings agree with ranx; what is better is found to be better."""
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
 import pytrec_eval
 
+from challenges.radix_neurips.cli import SHIPPED
 from challenges.radix_neurips.dataset import Corpus
-from challenges.radix_neurips.evaluate import OURS, difference, evaluate, headline, score_queries, summarise, topic_view
+from challenges.radix_neurips.evaluate import (
+    OURS,
+    check_unseen,
+    difference,
+    evaluate,
+    headline,
+    score_queries,
+    summarise,
+    topic_view,
+)
 from challenges.radix_neurips.sample import generate
+from common.artifacts import fingerprint, save_artifact
 from common.errors import UserError
+from common.models.text import CHALLENGE as TEXT_ENCODER
 from common.models.text import TextEncoder, load_text_encoder
 
 
@@ -54,6 +68,20 @@ def test_years_without_similar_papers_are_refused_before_anything_is_encoded(ask
     corpus = Corpus(np.array([p.paper_id for p in papers]), np.full(4, 2022, np.int32), *texts, {})
     with pytest.raises(UserError, match=f"papers of {asked} share a rare keyword"):
         evaluate(corpus, corpus, {}, nothing, nothing, (2021, asked))
+
+
+@pytest.mark.parametrize(("held_out", "refused"), [(None, True), (2021, True), (2022, False)])
+def test_an_encoder_is_not_asked_about_what_it_has_learned(held_out: int | None, refused: bool, tmp_path: Path):
+    papers, keywords, model = tmp_path / "papers.csv", tmp_path / "keywords.parquet", tmp_path / "model"
+    papers.write_text("title\n")
+    keywords.write_bytes(b"PAR1")
+    save_artifact(
+        model, challenge=TEXT_ENCODER, files={}, config={"held_out": held_out}, labels={}, input={},
+        data_fingerprint=fingerprint([papers, keywords]), metrics={}, packages={},
+    )  # fmt: skip
+    with pytest.raises(UserError, match="--held-out 2022") if refused else nullcontext():
+        check_unseen(model, [papers, keywords], 2022)
+    check_unseen(SHIPPED, [papers, keywords], 2022)  # of other keywords it has seen none
 
 
 @pytest.mark.slow
