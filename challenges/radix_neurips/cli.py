@@ -249,8 +249,8 @@ def evaluate(
     --held-out of that year.
     """
     from challenges.radix_neurips.dataset import load
-    from challenges.radix_neurips.evaluate import evaluate as evaluate_ranker
     from challenges.radix_neurips.evaluate import check_unseen, headline, topic_view
+    from challenges.radix_neurips.evaluate import evaluate as evaluate_ranker
     from challenges.radix_neurips.relevance import read_keywords
     from challenges.radix_neurips.sample import generate
     from common.data.tables import write_json
