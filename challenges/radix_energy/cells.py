@@ -19,6 +19,7 @@ from common.data.delimited import TIME, parse_numbers, parse_times
 NUMBERED_HOUR: Final = re.compile(
     r"\s*(?:hours?|hr|h|t|time|step|period|stunde|uur|heure|kwh|wh|value|reading)?[ _-]*(\d{1,6})\s*$", re.IGNORECASE
 )
+_POWER: Final = re.compile("power|leistung|vermogen|puissance", re.IGNORECASE)
 _FIRST_DAY: Final = date(2024, 1, 1)  # a Monday, for hours without dates
 _YEAR_S: Final = 365.25 * 86_400
 
@@ -147,9 +148,24 @@ def read_numbers(
     words = _texts(distinct)
     numbers = parse_numbers(words)
     is_word = np.isnan(numbers) & ~words.str.strip().str.lower().isin(["", "nan"]).to_numpy(dtype=bool)
-    odd = np.isfinite(numbers) & pd.to_numeric(words, errors="coerce").isna().to_numpy()
+    odd = np.isfinite(numbers) & (pd.to_numeric(words, errors="coerce").to_numpy() != numbers)
     for rule, mask in (("text", is_word), ("disguised", odd)):
         cells = np.flatnonzero(np.append(mask, False)[codes])
         repairs.add(rule, *at(cells), words.to_numpy()[codes[cells[:5]]].tolist())
     with np.errstate(over="ignore"):
         return np.append(numbers, np.nan).astype(np.float32)[codes]
+
+
+def unit_in_words(names: Sequence[str]) -> str | None:
+    """The unit that all of `names` have in them: kWh, Wh, kW or W."""
+    words = {
+        "kwh": "kWh", "kilowatthour": "kWh", "kilowatthours": "kWh", "wh": "Wh", "watthour": "Wh", "watthours": "Wh",
+        "kw": "kW", "kilowatt": "kW", "kilowatts": "kW", "w": "W", "watt": "W", "watts": "W",
+    }  # fmt: skip
+    units = {next((words[w] for w in re.split("[^a-z]+", n.lower()) if w in words), None) for n in names[:100]}
+    return units.pop() if len(units) == 1 else None
+
+
+def is_power(names: Sequence[str]) -> bool:
+    """Whether all of `names`, which tell no unit, speak of power, whose readings within an hour are no amounts."""
+    return bool(names) and all(_POWER.search(name) for name in names[:100])

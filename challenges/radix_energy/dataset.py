@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from challenges.radix_energy.cells import add_hours, read_hour_names, read_ids, read_numbers, read_seconds
+from challenges.radix_energy.cells import (
+    add_hours,
+    is_power,
+    read_hour_names,
+    read_ids,
+    read_numbers,
+    read_seconds,
+    unit_in_words,
+)
 from challenges.radix_energy.layout import Layout, find_layout
 from challenges.radix_energy.repair import (
     MAX_CELLS,
@@ -202,9 +209,10 @@ def _dataset(path: Path, name: str, parsed: Parsed, options: ReadOptions, max_ce
     repairs, ids = parsed.repairs, parsed.repairs.ids
     unit: str | None = options.unit if options.unit != "auto" else unit_in_words(parsed.value_names)
     solar = clear_negative(parsed.table, repairs)
-    grid = to_hours(parsed.table, is_power=unit in ("W", "kW"), repairs=repairs, max_cells=max_cells)
+    power = is_power(parsed.value_names) if unit is None else unit in ("W", "kW")
+    grid = to_hours(parsed.table, is_power=power, repairs=repairs, max_cells=max_cells)
     hours = grid.values  # (N, D * 24)
-    unit, why = (unit, "as given") if options.unit != "auto" else _unit_by_size(unit, hours)
+    unit, why = (unit, "as given") if options.unit != "auto" else _unit_by_size(unit, hours, power)
     if unit in ("W", "Wh"):
         hours /= 1000
     divide_watts(grid, repairs)
@@ -242,22 +250,12 @@ def _dataset(path: Path, name: str, parsed: Parsed, options: ReadOptions, max_ce
     return Dataset(path, readings, unused, report)
 
 
-def unit_in_words(names: Sequence[str]) -> str | None:
-    """The unit that all of `names` have in them: kWh, Wh, kW or W."""
-    words = {
-        "kwh": "kWh", "kilowatthour": "kWh", "kilowatthours": "kWh", "wh": "Wh", "watthour": "Wh", "watthours": "Wh",
-        "kw": "kW", "kilowatt": "kW", "kilowatts": "kW", "w": "W", "watt": "W", "watts": "W",
-    }  # fmt: skip
-    units = {next((words[w] for w in re.split("[^a-z]+", n.lower()) if w in words), None) for n in names[:100]}
-    return units.pop() if len(units) == 1 else None
-
-
-def _unit_by_size(named: str | None, hours: NDArray[np.float32]) -> tuple[str, str]:
+def _unit_by_size(named: str | None, hours: NDArray[np.float32], power: bool) -> tuple[str, str]:
     """The unit of (N, H) readings an hour, and why: as their columns are named, unless no household could use that."""
     in_watts = 2 * is_in_watts(hours, WATT_LEVEL).sum() > (hours > 0).any(axis=1).sum()
     if named in ("W", "Wh") or (named and not in_watts):
         return named, "by the column's name"
-    unit = "kWh" if not in_watts else "W" if named == "kW" else "Wh"
+    unit = ("W" if power else "Wh") if in_watts else ("kW" if power else "kWh")
     why = f"by their size: a usual hour is {'over' if in_watts else 'not over'} {WATT_LEVEL:g} in most households"
     return unit, why + (f", though the column is named {named}" if named else "")
 

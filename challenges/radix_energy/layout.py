@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from challenges.radix_energy.cells import NUMBERED_HOUR, coded, epoch_scale
+from challenges.radix_energy.cells import NUMBERED_HOUR, coded, epoch_scale, unit_in_words
 from challenges.radix_energy.source import Source, refuse_repeated
 from common.data.delimited import COMPACT_TIME, NUMBER, TIME, parse_numbers
 from common.errors import UserError
@@ -33,6 +33,9 @@ _HOUR_NAME: Final = re.compile(
 _VALUE_NAME: Final = re.compile(
     r"k?wh?\b|kwh|watt|energy|consum|usage|load|power|reading|value|demand|import|verbrauch|verbruik|conso",
     re.IGNORECASE,
+)
+_OTHER_NAME: Final = re.compile(
+    r"export|feed.?in|generat|produc|solar|pv\b|react|factor|price|cost|tariff|temp|date|time", re.IGNORECASE
 )
 _INDEX_NAMES: Final = ("", "Unnamed: 0", "__index_level_0__", "index")
 
@@ -255,10 +258,12 @@ def _find_value(columns: _Columns, free: list[int]) -> int:
     names = columns.names
     numbers = [i for i in free if columns.kinds[i] == "number"] or [i for i in free if columns.kinds[i] == "empty"]
     numbers = numbers or free
-    named = [i for i in numbers if _VALUE_NAME.search(names[i])]
+    named = [i for i in numbers if _VALUE_NAME.search(names[i]) and not _OTHER_NAME.search(names[i])]
+    united = [i for i in named if unit_in_words([names[i]])]
     fractions = [i for i in numbers if columns.kinds[i] == "number" and not columns.is_whole(i)]
-    found = next((few for few in (numbers, named[:1], fractions) if len(few) == 1), None)
+    found = next((few for few in (numbers, named, united, fractions) if len(few) == 1), None)
     if found is None:
+        refuse_repeated(columns.source.name, [names[i] for i in named])
         seen = ", ".join(repr(names[i]) for i in numbers[:6]) or "none"
         raise _unknown(columns, f"no single column of readings ({seen} could be)")
     refuse_repeated(columns.source.name, [names[i] for i in numbers if names[i] == names[found[0]]])

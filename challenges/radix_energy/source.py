@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from common.data.archives import ArchiveLimits, MemberError, open_store
-from common.data.delimited import NUMBER, TIME, open_delimited, read_delimited
+from common.data.delimited import NUMBER, TIME, open_delimited, read_delimited, thousands_mark
 from common.errors import UserError
 
 _TEXT_SUFFIXES: Final = (".csv", ".tsv", ".txt")
@@ -118,8 +119,11 @@ def _delimited(name: str, content: pa.Buffer) -> Source:
         for mark in ",."
     )
 
+    thousands = {thousands_mark(pd.Series(column)) for column in head.T}
+    decimal_point = "," if "." in thousands or (commas > points and "," not in thousands) else "."
+
     def read(columns: Sequence[int], numbers: Collection[int]) -> tuple[list[pa.ChunkedArray], list[str]]:
-        return read_delimited(text, columns, numbers, header=header, decimal_point="," if commas > points else ".")
+        return read_delimited(text, columns, numbers, header=header, decimal_point=decimal_point)
 
     return Source(name, names, header, head, read)
 
@@ -155,9 +159,9 @@ def _parquet(name: str, content: pa.Buffer) -> Source:
 
 def refuse_repeated(name: str, columns: Sequence[str]) -> None:
     """Raise a UserError where two of the columns, which must be told apart, bear one name."""
-    column, count = Counter(columns).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{name}: {count} columns are named {column!r}; rename or remove all but one")
+    for column, count in Counter(columns).most_common(1):
+        if count > 1:
+            raise UserError(f"{name}: {count} columns are named {column!r}; rename or remove all but one")
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -41,6 +41,7 @@ COMPACT_TIME: Final = re.compile(
 NUMBER: Final = re.compile(
     r"\s*[-+]?(?:\d[\d.,' \u00a0]*(?:[eE][-+]?\d+)?|[.,]\d+(?:[eE][-+]?\d+)?|inf(?:inity)?|nan)\s*$", re.IGNORECASE
 )
+_GROUPED: Final = {mark: rf"\s*[-+]?[1-9]\d{{0,2}}(?:[{mark}]\d{{3}})+\s*$" for mark in ",."}  # 1,234 or 1.234.567
 _BLANK_START: Final = re.compile(rb"(?:\xef\xbb\xbf|\s*[\r\n])*")  # byte order marks and blank lines
 _BINARY: Final = re.compile(r"[\x00-\x08\x0e-\x1f]")  # control characters that no text holds
 
@@ -252,13 +253,30 @@ def _count(content: pyarrow.Buffer, byte: bytes) -> int:
     return sum(int(np.count_nonzero(values[i : i + step] == ord(byte))) for i in range(0, len(values), step))
 
 
+def thousands_mark(texts: pd.Series) -> str | None:
+    """The comma or point that parts thousands in all of the texts; None where it may be that of decimals.
+
+    It parts thousands if three digits follow wherever it stands and no number without it is longer, though some, like
+    '987' beside '1,234', have all three.
+    """
+    for mark, grouped in _GROUPED.items():
+        marked = texts.str.contains(mark, regex=False, na=False)
+        plain = texts[~marked & texts.str.fullmatch(NUMBER, na=False)].str.strip().str.lstrip("+-")
+        lengths = plain.str.len().where(plain.str.isdecimal(), np.inf)
+        if marked.any() and lengths.max() == 3 and texts[marked].str.match(grouped).all():
+            return mark
+    return None
+
+
 def parse_numbers(texts: pd.Series) -> NDArray[np.float64]:
     """Read numbers as people write them: '1,234.5', '1.234,5', '0,35', "1'000"; what is none is nan.
 
-    A lone comma is a decimal point.
+    A lone comma is a decimal point, and so is a point, unless all of the texts say that it parts thousands.
     """
     import pandas as pd
 
+    if (mark := thousands_mark(texts)) is not None:
+        texts = texts.str.replace(mark, "", regex=False)
     numbers = np.array(pd.to_numeric(texts, errors="coerce"), dtype=np.float64)
     odd = np.flatnonzero(np.isnan(numbers) & texts.notna().to_numpy())
     if len(odd) == 0:

@@ -51,6 +51,13 @@ USED = [0.1, 0.25, 0.3, 1.5] * 24
          ("long", "LCLid", "tstp", None, ["kwh"])),
         ({"region": ["N"] * 96, "who": ["m1"] * 48 + ["m2"] * 48, "t": HOURS * 2, "degrees": range(96), "kwh": USED},
          ("long", "who", "t", None, ["kwh"])),
+        # What is bought, in kWh, not what is sold, paid or felt.
+        ({"id": ["a"] * 48 + ["b"] * 48, "t": HOURS * 2, "export_kwh": USED, "import_kwh": USED},
+         ("long", "id", "t", None, ["import_kwh"])),
+        ({"id": ["a"] * 48 + ["b"] * 48, "t": HOURS * 2, "energy_price": USED, "kwh": USED, "reading_temp": USED},
+         ("long", "id", "t", None, ["kwh"])),
+        ({"id": ["a"] * 48 + ["b"] * 48, "t": HOURS * 2, "load": USED, "usage (kWh)": USED},
+         ("long", "id", "t", None, ["usage (kWh)"])),
         ({"meter": ["m1"] * 48, "t": HOURS, "v": USED[:48]}, ("long", "meter", "t", None, ["v"])),
         ({"home": [1] * 48 + [2] * 48, "date": [h[:10] for h in HOURS] * 2, "hour": [*range(24)] * 4, "v": USED},
          ("long", "home", "date", "hour", ["v"])),
@@ -90,5 +97,7 @@ def test_what_fits_nothing_says_what_was_seen():
         UserError, match=r"a\.csv: neither times nor hours found in its first row \(a=x, b=y\).*options"
     ):
         found({"a": ["x", "y"], "b": ["y", "z"]})
+    with pytest.raises(UserError, match=r"no single column of readings \('day_kwh', 'night_kwh' could be\)"):
+        found({"id": ["a"] * 48, "t": HOURS, "day_kwh": USED[:48], "night_kwh": USED[:48]})
     with pytest.raises(UserError, match="no column of households"):
         found({"t": HOURS, "v": USED[:48]}, layout="long", value="v")

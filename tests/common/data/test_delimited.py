@@ -161,6 +161,21 @@ def test_numbers_as_people_write_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["987", "1,234", " -12,345 ", "7", "n/a"], [987, 1234, -12345, 7, np.nan]),
+        (["987", "1.234", "1.234.567"], [987, 1234, 1234567]),
+        (["0,350", "1,234", "987"], [0.35, 1.234, 987]),  # no number begins with a group of 0
+        (["0", "7,412", "3,200"], [0, 7.412, 3.2]),  # a charger's kWh: nothing says that thousands are meant
+        (["1,234", "987", "1234"], [1.234, 987, 1234]),
+        (["1.234", "987", "0.5"], [1.234, 987, 0.5]),
+    ],
+)
+def test_thousands_are_parted_where_the_whole_column_says_so(cells: list[str], numbers: list[float]) -> None:
+    np.testing.assert_array_equal(parse_numbers(pd.Series(cells, dtype=object)), numbers)
+
+
+@pytest.mark.parametrize(
     ("texts", "expected"),
     [
         (["2024-01-31T13:05:09.1234567+02:00", "2024-1-3"], ["2024-01-31T13:05:09", "2024-01-03T00:00:00"]),
