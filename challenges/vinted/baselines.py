@@ -93,6 +93,9 @@ def probe_by_fold(data: TrainingSet, recipe: Recipe) -> tuple[Probabilities, NDA
             category[np.ix_(inside, probe.classes_)] = probe.predict_proba(features[inside])
             for t in range(len(TAGS)):
                 truth = labels.tags[outside, t].astype(int)
+                if truth.min() == truth.max():  # all photos have the tag, or none
+                    tags[inside, t] = decisions[inside, t] = truth[0]
+                    continue
                 probe, own = fit_probe(features[outside], truth, groups[outside])
                 tags[inside, t] = probe.predict_proba(features[inside])[:, 1]
                 decisions[inside, t] = tags[inside, t] >= best_f1_threshold(truth.astype(bool), own[:, 1])
@@ -101,13 +104,22 @@ def probe_by_fold(data: TrainingSet, recipe: Recipe) -> tuple[Probabilities, NDA
 
 
 def fit_probe(x: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> tuple[Any, NDArray[Any]]:
-    """Return a logistic regression of `y` (N,) on `x` (N, D), and its held-out probabilities of these rows (N, C)."""
+    """Return a logistic regression of `y` (N,) on `x` (N, D), and its held-out probabilities of these rows (N, C).
+
+    Where a fold holds all rows of every class but one, nothing can be learned without it: the shares of the classes are
+    the answer.
+    """
+    from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, PredefinedSplit, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    inner = PredefinedSplit(grouped_folds(y, groups, n_folds=4))
+    folds = grouped_folds(y, groups, n_folds=4)
+    if any(len(np.unique(y[folds != fold])) == 1 for fold in range(4)):
+        prior = DummyClassifier(strategy="prior").fit(x, y)
+        return prior, prior.predict_proba(x)
+    inner = PredefinedSplit(folds)
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
     search = GridSearchCV(probe, {"logisticregression__C": PROBE_PENALTIES}, scoring="accuracy", cv=inner).fit(x, y)
     own = cross_val_predict(search.best_estimator_, x, y, cv=inner, method="predict_proba")

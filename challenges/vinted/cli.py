@@ -73,10 +73,12 @@ def predict(
         _predict_files(photos, model, as_json)
         return
     from challenges.vinted.predict import predict_file
-    from common.data.tables import check_output, report_path, write_json
+    from common.data.tables import beside, check_output, report_path, write_json
 
     path, generated = _address_or_sample(data, engine)
     check_output(out, *([path] if isinstance(path, Path) else []))
+    if probabilities:
+        check_output(beside(out, ".probabilities.parquet"))
     n_photos, unreadable = predict_file(model, path, out, engine=engine, probabilities=probabilities)
     summary: dict[str, Any] = {
         "out": out,
@@ -169,10 +171,14 @@ def train(
     from challenges.vinted.train import Recipe, quick_recipe, train_part
     from challenges.vinted.train import train as train_model
     from challenges.vinted.training_set import load_training_set
-    from common.data.tables import write_json
+    from common.artifacts import MANIFEST_NAME
+    from common.data.tables import check_output, write_json
     from common.training.loop import is_main_process
 
     path, generated = _data_or_sample(data)
+    if is_main_process():
+        check_output(out / MANIFEST_NAME)
+        check_output(runs / "left_out.json")
     recipe = quick_recipe(seed) if quick else Recipe(seed=seed)
     photos = load_training_set(path, patterns, n_renders=renders, n_folds=2 if quick else 5, seed=seed)
     if only is not None:
@@ -206,13 +212,15 @@ def evaluate(
     from challenges.vinted.evaluate import headline
     from challenges.vinted.predict import load_model
     from common.artifacts import load_artifact
+    from common.data.tables import check_output
 
     path, generated = _data_or_sample(data)
-    fingerprint = load_artifact(model, "vinted").manifest.data_fingerprint
-    metrics = evaluate_model(load_model(model), load(path, part="labelled"), out, fingerprint)
+    check_output(out / "metrics.json")
+    trained_on = frozenset(load_artifact(model, "vinted").manifest.config.get("trained_on", ()))
+    metrics = evaluate_model(load_model(model), load(path, part="labelled"), out, trained_on)
     text = f"{out}: {metrics['n_photos']} photos of {describe_data(path, generated)}: {headline(metrics)}"
     if metrics["seen_in_training"]:
-        text += "; these photos were trained on, so this says nothing about new ones"
+        text += f"; {metrics['seen_in_training']} of them were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
@@ -233,9 +241,11 @@ def compare(
     from challenges.vinted.evaluate import headline
     from challenges.vinted.train import Recipe
     from challenges.vinted.training_set import load_training_set
-    from common.data.tables import write_json
+    from common.data.tables import check_output, write_json
 
     path, generated = _data_or_sample(data)
+    check_output(out)
+    check_output(runs / "left_out.json")
     photos = load_training_set(path, patterns, n_renders=renders)
     table = compare_models(photos, runs, Recipe(), single_task=single_task)
     write_json(table, out)

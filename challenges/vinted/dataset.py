@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.data.archives import ArchiveLimits, FileStore, index_by_stem, unpack
+from common.data.archives import ArchiveLimits, FileStore, MemberError, index_by_stem, rivals_by_stem, unpack
 from common.data.remote import absolute, kind, list_folders, open_address, open_file
 from common.data.tables import check_table, load_parquet, read_parquet, replace_atomically
 from common.errors import UserError
@@ -43,15 +44,20 @@ class Photos:
 
     store: FileStore
     members: Mapping[str, str]  # uuid -> name in the store
+    rivals: Mapping[str, Sequence[str]]  # uuid -> names of more photos, as of thumbnails or another folder
 
     def read(self, uuid: str) -> bytes:
         """Return the file's bytes.
 
         Raises:
             KeyError: there is no photo of this uuid.
-            MemberError: it is there and cannot be read.
+            MemberError: it is there and cannot be read, or is one of several that differ.
         """
-        return self.store.read(self.members[uuid])
+        photo = self.store.read(self.members[uuid])
+        for rival in self.rivals.get(uuid, ()):
+            if self.store.read(rival) != photo:
+                raise MemberError(self.members[uuid], f"another photo has this uuid: {rival}; remove one")
+        return photo
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ def open_photos(folder: Path) -> Photos:
 def photos_at(address: str) -> Photos:
     """Index the photos of one folder or zip, by local path or fsspec address."""
     store = open_address(address)
-    return Photos(store, index_by_stem(store.names))
+    return Photos(store, index_by_stem(store.names), rivals_by_stem(store.names))
 
 
 def _no_photos(folder: Path | str) -> UserError:
@@ -292,6 +298,11 @@ def encode(frame: pd.DataFrame) -> Labels:
         colors = np.full(len(frame), -1)
     tags = frame[list(TAGS)].to_numpy(dtype=np.float32)
     return Labels(categories.astype(bool), tags, colors.astype(np.int64))
+
+
+def photo_key(uuid: str) -> str:
+    """Eight hex digits by which a model remembers a photo that it was trained on."""
+    return hashlib.sha256(uuid.encode()).hexdigest()[:8]
 
 
 def contributors(uuids: pd.Series) -> NDArray[np.object_]:

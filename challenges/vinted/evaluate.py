@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.vinted.dataset import CATEGORIES, TAGS, Dataset, Labels, contributors, encode
+from challenges.vinted.dataset import CATEGORIES, TAGS, Dataset, Labels, contributors, encode, photo_key
 from challenges.vinted.predict import Model, Probabilities, predict_photos, top_two
-from common.artifacts import fingerprint
 from common.data.images import decode_image, letterbox_image
 from common.data.tables import write_json
 from common.metrics.bootstrap import Interval, bootstrap_interval
@@ -81,7 +81,7 @@ def score(
     return result
 
 
-def evaluate(model: Model, dataset: Dataset, out: Path, trained_on: str | None = None) -> dict[str, Any]:
+def evaluate(model: Model, dataset: Dataset, out: Path, trained_on: Collection[str] = ()) -> dict[str, Any]:
     """Predict the labelled photos of `dataset`, and write `metrics.json` and figures into the folder `out`.
 
     Photos that cannot be read are scored as predictions are made for them (the training prior), and counted.
@@ -90,8 +90,8 @@ def evaluate(model: Model, dataset: Dataset, out: Path, trained_on: str | None =
         model: from `predict.load_model`.
         dataset: with its labelled part.
         out: folder.
-        trained_on: the artifact's fingerprint of its training data; `seen_in_training` in the result tells
-            whether `dataset` is that data, in which case the metrics say nothing about new photos.
+        trained_on: `photo_key` of the photos that the model was trained on; `seen_in_training` in the result counts
+            those that are among these, of which the metrics say nothing.
     """
     assert dataset.labelled is not None
     uuids = dataset.labelled["uuid"].tolist()
@@ -100,7 +100,7 @@ def evaluate(model: Model, dataset: Dataset, out: Path, trained_on: str | None =
     decisions = probabilities.tags >= model.thresholds
     metrics = score(labels, probabilities, decisions, contributors(dataset.labelled["uuid"]))
     metrics["unreadable"] = {uuids[row]: reason for row, reason in unreadable.items()}
-    metrics["seen_in_training"] = trained_on is not None and trained_on == fingerprint([dataset.tables["labelled"]])
+    metrics["seen_in_training"] = sum(photo_key(uuid) in trained_on for uuid in uuids)
     write_json(metrics, out / "metrics.json")
     for name, figure in figures(labels, probabilities, model.thresholds).items():
         save_figure(figure, out / f"{name}.png")

@@ -74,6 +74,7 @@ def write_artifact(
     prior: dict[str, list[float]],
     metrics: dict[str, Any],
     data_fingerprint: str,
+    trained_on: Sequence[str],
 ) -> None:
     """Write int8 ONNX for prediction and safetensors for further training into the folder `out`."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,6 +90,7 @@ def write_artifact(
                 "temperatures": {"category": calibration.category_temperature}
                 | dict(zip(TAGS, calibration.tag_temperatures, strict=True)),
                 "prior": prior,
+                "trained_on": trained_on,
             },
             labels={"category": CATEGORIES, "tags": TAGS, "color": COLORS},
             input={"name": "pixels", "dtype": "uint8", "layout": "NHWC, RGB", "sizes": recipe["input_sizes"]},

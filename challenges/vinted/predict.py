@@ -64,20 +64,26 @@ def load_model(directory: Path = DEFAULT_MODEL) -> Model:
     """Load and check an artifact.
 
     Raises:
-        UserError: it is missing, damaged or of another challenge.
+        UserError: it is missing, damaged, of another challenge or of another version of this program.
     """
     artifact = load_artifact(directory, "vinted")
     manifest = artifact.manifest
-    prior = manifest.config["prior"]
-    return Model(
-        session=create_session(artifact.path("model.onnx")),
-        categories=tuple(manifest.labels["category"]),
-        tags=tuple(manifest.labels["tags"]),
-        colors=tuple(manifest.labels["color"]),
-        sizes=tuple((height, width) for height, width in manifest.input["sizes"]),
-        thresholds=np.array([manifest.config["thresholds"][t] for t in manifest.labels["tags"]], dtype=np.float32),
-        prior=Probabilities(*(np.array([prior[k]], dtype=np.float32) for k in ("category", "tags", "color"))),
-    )
+    try:
+        prior = manifest.config["prior"]
+        return Model(
+            session=create_session(artifact.path("model.onnx")),
+            categories=tuple(manifest.labels["category"]),
+            tags=tuple(manifest.labels["tags"]),
+            colors=tuple(manifest.labels["color"]),
+            sizes=tuple((height, width) for height, width in manifest.input["sizes"]),
+            thresholds=np.array([manifest.config["thresholds"][t] for t in manifest.labels["tags"]], dtype=np.float32),
+            prior=Probabilities(*(np.array([prior[k]], dtype=np.float32) for k in ("category", "tags", "color"))),
+        )
+    except KeyError as error:
+        raise UserError(
+            f"the model in {directory} was written by another version of this program, which did not tell {error}: "
+            "train it anew, or predict with that version"
+        ) from error
 
 
 def read_photo(model: Model, data: bytes, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:

@@ -394,7 +394,7 @@ def train(data: TrainingSet, out: Path, runs: Path, recipe: Recipe) -> dict[str,
     _, int8 = to_onnx(net, calibration, typical, recipe.seed)
     if is_main_process():
         write_artifact(
-            out, net, int8, calibration,
+            out, net, int8, calibration, trained_on=data.trained_on,
             recipe=asdict(recipe), prior=training_prior(data), metrics=metrics, data_fingerprint=data.fingerprint,
         )  # fmt: skip
     return metrics

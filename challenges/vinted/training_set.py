@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from challenges.vinted.dataset import COLORS, TAGS, Labels, Photos, contributors, encode, load, load_patterns
+from challenges.vinted.dataset import COLORS, TAGS, Labels, Photos, contributors, encode, load, load_patterns, photo_key
 from challenges.vinted.rendering import DEFAULT_SIZE
 from challenges.vinted.sample import render_garments
 from common.artifacts import fingerprint
@@ -16,6 +16,7 @@ from common.cli import progress
 from common.data.archives import MemberError
 from common.data.images import ImageError, decode_image, letterbox, letterbox_image, nearest_size, perceptual_hash
 from common.data.splits import grouped_folds, join_groups, near_duplicate_groups
+from common.errors import UserError
 
 MARKET, PATTERNS, RENDERS = 0, 1, 2  # where a training photo comes from
 NEAR_DUPLICATE_BITS = 6  # of the 64 of a perceptual hash; tells one photo re-saved from two photos of a series
@@ -34,6 +35,7 @@ class TrainingSet:
     folds: NDArray[np.int64]  # (N,) cross-validation fold; -1 for renders, which are never evaluated on
     left_out: dict[str, str] = field(default_factory=dict)  # uuid -> reason
     fingerprint: str = ""  # of data.parquet
+    trained_on: tuple[str, ...] = ()  # `photo_key` of the photos that the network is for, sorted
 
     @property
     def n_folds(self) -> int:
@@ -55,10 +57,16 @@ def load_training_set(
     Groups join the same contributor, the same photo re-saved (perceptual hash) and the same uuid. Photos that
     cannot be read are left out and named in `left_out`, and so is a worn dress whose group holds a garment: folds are
     dealt to each source by itself, so its photo could stand on both sides.
+
+    Raises:
+        UserError: as of `load`, or no photo can be read.
     """
     dataset = load(data, part="labelled")
     assert dataset.labelled is not None
     parts = [_read_part(dataset.photos, dataset.labelled, size, "reading photos")]
+    if not len(parts[0].frame):
+        uuid, reason = next(iter(parts[0].unreadable.items()))
+        raise UserError(f"{data}: none of {len(dataset.labelled)} photos can be read ({uuid}: {reason})")
     sources = [MARKET]
     if patterns is not None:
         parts.append(_read_part(*load_patterns(patterns), size, "reading patterns"))
@@ -82,9 +90,9 @@ def load_training_set(
         images, shapes, labels = images[~twice], shapes[~twice], take(labels, ~twice)
         source, groups = source[~twice], groups[~twice]
     folds = _folds(labels, source, groups, n_folds, seed)
-    return TrainingSet(
-        images, shapes, labels, source, groups, folds, left_out, fingerprint([dataset.tables["labelled"]])
-    )
+    known = fingerprint([dataset.tables["labelled"]])
+    trained_on = tuple(sorted(map(photo_key, frames[0]["uuid"])))
+    return TrainingSet(images, shapes, labels, source, groups, folds, left_out, known, trained_on)
 
 
 @dataclass(frozen=True)

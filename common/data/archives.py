@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, Self
 
@@ -92,7 +93,16 @@ def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
         file = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    return ZipStore(path, file, lambda size, offset: os.pread(file.fileno(), size, offset), limits)
+    return ZipStore(path, file, partial(_read_at, file), limits)
+
+
+def _read_at(file: IO[bytes], size: int, offset: int) -> bytes:
+    """Like `os.pread`, which gives at most 2 GiB at a time."""
+    parts = []
+    while size > 0 and (part := os.pread(file.fileno(), size, offset)):
+        parts.append(part)
+        size, offset = size - len(part), offset + len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def unpack(path: Path, limits: ArchiveLimits | None = None) -> Path:
@@ -134,6 +144,17 @@ def index_by_stem(names: Iterable[str]) -> dict[str, str]:
         stem, suffix = posixpath.splitext(posixpath.basename(name))
         (index if suffix.lower() in _IMAGE_SUFFIXES else others).setdefault(stem, name)
     return others | index
+
+
+def rivals_by_stem(names: Sequence[str]) -> dict[str, list[str]]:
+    """The images that `index_by_stem` passes over for another one, by their stem."""
+    index = index_by_stem(names)
+    rivals: dict[str, list[str]] = {}
+    for name in names:
+        stem, suffix = posixpath.splitext(posixpath.basename(name))
+        if suffix.lower() in _IMAGE_SUFFIXES and index[stem] != name:
+            rivals.setdefault(stem, []).append(name)
+    return rivals
 
 
 def is_litter(name: str) -> bool:

@@ -9,7 +9,7 @@ import math
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,8 @@ def _try(path: Path) -> None:
     trial, made = _claim(path)
     trial.unlink()
     for folder in made:
-        folder.rmdir()
+        with suppress(OSError):  # another process has begun to write there
+            folder.rmdir()
 
 
 def beside(path: Path, suffix: str) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,8 @@ def fold_columns(model: bytes, n_columns: int = 4) -> bytes:
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     values = {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items()}
     weight, *bias = (list(makers[name].input) for name in convolution.input[1:])  # each: integers, scale, zero point
-    form = {a.name: helper.get_attribute_value(a) for a in convolution.attribute}
+    form: dict[str, Any] = {"group": 1, "dilations": (1, 1), "strides": (1, 1), "pads": (0, 0, 0, 0)}  # by default
+    form |= {a.name: helper.get_attribute_value(a) for a in convolution.attribute}
     (stride_y, stride), (top, left, bottom, right) = form["strides"], form["pads"]
     n_out, _, _, kernel = values[weight[0]].shape
     whole = 0 <= left + right + stride - kernel < stride  # the output is as wide as the pixels, but for the stride
@@ -77,7 +78,7 @@ def _follow(graph: "onnx.GraphProto", name: str, kinds: Sequence[str]) -> list["
     found = []
     for kind in kinds:
         users = [node for node in graph.node if name in node.input and node.op_type != "Shape"]
-        if [node.op_type for node in users] != [kind]:
+        if [node.op_type for node in users] != [kind] or any(name == output.name for output in graph.output):
             return None
         found += users
         name = users[0].output[0]

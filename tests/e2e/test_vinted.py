@@ -119,6 +119,10 @@ def test_single_photos_print_names_and_probabilities(tmp_path: Path):
         (["train", "--renders", "-1"], "--renders"),
         (["compare", "--renders", "-1"], "--renders"),
         (["train", "--seed", "-1"], "--seed"),
+        (["train", "--out", "pyproject.toml"], "cannot write pyproject.toml/manifest.json"),
+        (["train", "--runs", "pyproject.toml"], "cannot write pyproject.toml/left_out.json"),
+        (["evaluate", "--out", "pyproject.toml"], "cannot write pyproject.toml/metrics.json"),
+        (["compare", "--out", "common"], "common is a folder"),
         (["fly"], "No such command"),
     ],
 )
@@ -150,7 +154,7 @@ def test_evaluate_scores_what_the_generator_knows(sample: Path, tmp_path: Path):
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["top1_accuracy"]["low"] <= metrics["top1_accuracy"]["estimate"] <= metrics["top1_accuracy"]["high"]
     assert metrics["top2_accuracy"]["estimate"] >= metrics["top1_accuracy"]["estimate"] > 0.5
-    assert metrics["seen_in_training"] is False
+    assert metrics["seen_in_training"] == 0
     assert {"confusion.png", "precision_recall.png", "reliability.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
@@ -168,4 +172,6 @@ def test_train_makes_a_model_that_predicts(sample: Path, tmp_path: Path):
     predicted = vinted("predict", "--data", sample, "--out", out, "--model", model)
     assert predicted.returncode == 0, predicted.stderr
     assert len(pd.read_parquet(out)) == 20
+    evaluated = vinted("evaluate", "--data", sample, "--out", tmp_path / "seen", "--model", model)
+    assert f"{len(manifest['config']['trained_on'])} of them were trained on" in evaluated.stdout
     assert len(list(runs.rglob("state.safetensors"))) == 7  # pretraining, and two copies of two folds and the final fit

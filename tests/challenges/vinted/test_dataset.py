@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from challenges.vinted.dataset import CATEGORIES, COLORS, TAGS, contributors, encode, load, load_patterns, merge_repeats
+from common.data.archives import MemberError
 from common.errors import UserError
 
 ROW = {"uuid": "a", "cc3": "SHIRTS", "color1": "RED", "polka dot": 0, "floral": 1, "checker": 0}
@@ -65,6 +66,16 @@ def test_photos_may_lie_in_a_folder(layout: Path):
         archive.extractall(layout)
     (layout / "data.zip").unlink()
     assert load(layout, part="test").photos.read("c") == b"c"
+
+
+def test_two_photos_of_one_uuid_are_read_only_if_they_are_the_same(layout: Path):
+    with zipfile.ZipFile(layout / "data.zip", "a") as archive:
+        archive.writestr("copy/c.jpg", "c")
+        archive.writestr("thumbs/d.jpg", "smaller")
+    photos = load(layout, part="test").photos
+    assert photos.read("c") == b"c"
+    with pytest.raises(MemberError, match=r"data/d\.jpeg: another photo has this uuid: thumbs/d\.jpg"):
+        photos.read("d")
 
 
 @pytest.mark.parametrize(

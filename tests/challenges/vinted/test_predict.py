@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from PIL import Image
 
 from challenges.vinted.dataset import CATEGORIES, TAGS, load
 from challenges.vinted.predict import (
+    DEFAULT_MODEL,
     Model,
     Probabilities,
     describe,
+    load_model,
     predict_dataset,
     predict_images,
     predict_photos,
@@ -244,6 +248,16 @@ def test_description_agrees_with_the_table(model: Model, sample: Path):
 def test_prior_is_a_distribution(model: Model):
     assert model.prior.category.sum() == pytest.approx(1, abs=1e-5)
     assert predict_images(model, np.zeros((2, *model.sizes[0], 3), np.uint8)).tags.shape == (2, 3)
+
+
+def test_a_model_of_another_version_is_the_users_error(tmp_path: Path):
+    shutil.copytree(DEFAULT_MODEL, tmp_path / "model")
+    path = tmp_path / "model" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["input"]["size"] = manifest["input"].pop("sizes")[0]  # as it was before photos kept their shape
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="another version of this program, which did not tell 'sizes'"):
+        load_model(tmp_path / "model")
 
 
 def test_a_photo_keeps_its_shape(model: Model):

@@ -154,6 +154,26 @@ def test_baselines_know_nothing_of_their_own_fold(data, recipe):
     assert probe["top1_accuracy"]["estimate"] > prior["top1_accuracy"]["estimate"]
 
 
+def test_the_probe_takes_tags_and_categories_that_are_rare_or_missing(data, recipe):
+    market = np.flatnonzero(data.sources == MARKET)
+    tags, categories = data.labels.tags.copy(), data.labels.categories.copy()
+    tags[:, 0], tags[:, 1] = 0, 0
+    tags[market[0], 1] = 1  # a single photo
+    categories[market] = np.eye(len(CATEGORIES), dtype=bool)[3]
+    rare = replace(data, labels=replace(data.labels, tags=tags, categories=categories))
+    probabilities, decisions = probe_by_fold(rare, replace(recipe, input_sizes=((64, 64),)))
+    assert np.allclose(probabilities.category[:, 3], 1)
+    assert not decisions[:, 0].any()
+
+
+def test_photos_none_of_which_can_be_read_are_the_users_error(tmp_path: Path):
+    folder = write_sample(tmp_path, n_labelled=4, n_test=1)
+    with zipfile.ZipFile(folder / "data.zip", "w") as archive:
+        archive.writestr("data/other.jpeg", b"")
+    with pytest.raises(UserError, match=r"none of \d photos can be read \(.*: no photo of this uuid\)"):
+        load_training_set(folder)
+
+
 def test_logits_of_no_photos(pretrained):
     logits = predict_logits(pretrained, [])
     assert [tuple(x.shape) for x in logits] == [(0, 5), (0, 3), (0, 28)]

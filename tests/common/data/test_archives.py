@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data.archives import ArchiveLimits, MemberError, index_by_stem, open_store, unpack
+from common.data.archives import ArchiveLimits, MemberError, index_by_stem, open_store, rivals_by_stem, unpack
 from common.errors import UserError
 
 
@@ -330,6 +330,11 @@ def test_index_by_stem_prefers_images() -> None:
         "d": "d",
         "x.tar": "x.tar.gz",
     }
+
+
+def test_rivals_are_the_images_that_are_passed_over() -> None:
+    names = ["a/x.jpg", "b/x.jpg", "b/x.png", "x.txt", "y.jpg", "y.txt"]
+    assert rivals_by_stem(names) == {"x": ["b/x.jpg", "b/x.png"]}
 
 
 @pytest.mark.real_data
