@@ -78,6 +78,19 @@ def test_no_cell_of_genres_and_no_synopsis_breaks_the_reading(cell: str):
         ("Un jeune homme rencontre une femme mystérieuse qui l'entraîne dans une aventure à Paris.", True),
         ("Ein junger Mann trifft eine geheimnisvolle Frau, die ihn in ein Abenteuer führt.", True),
         ("Un joven conoce a una mujer misteriosa que lo lleva a una peligrosa aventura a través de la guerra.", True),
+        ("Da en ung kvinde vender hjem for at begrave sin far, opdager hun, at han havde en hemmelighed. Her møder hun "
+         "en gammel ven, men for at finde sandheden må hun have mod til at se tilbage.", True),
+        ("Her møter han en mann som har mistet alt, og de drar ut på en reise for å finne fred. Men før de når fram, "
+         "må de kjempe for livet.", True),
+        ("Toen Jan een kind was, had zijn vader een boerderij. Zijn vrouw was ooit verliefd op een ander, en had hem "
+         "dat nooit verteld. Weet hij of zij hem wil vergeven of niet?", True),
+        ("Toe Jan 'n kind was, het sy pa 'n plaas gehad. Hy weet nie of hy moet bly of gaan nie. Sy vrou was verlief "
+         "op 'n ander man, en hy will weet of dit waar was.", True),
+        ("Kommissar Weber will endlich wissen, was an jenem Abend geschah. Als er an der Tür klingelt, ahnt er nicht, "
+         "was ihn erwartet, und was er an Beweisen hat, will er an die Presse geben.", True),
+        ("Eccentric scientist Victor Von Frankenstein creates a grotesque creature in an unorthodox scientific "
+         "experiment.", False),  # as few function words as a synopsis has
+        ("Molly and Ray, con artists in a small town, have had enough of it.", False),
         ("Молодой человек встречает женщину", True),
         ("Boy meets girl.", False),  # too short to judge
     ],
