@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from challenges.radix_smurfs.segmenter import Detections, Segmenter, box_mask
 from challenges.radix_smurfs.tracking import (
     FAINT,
     MIN_SIGHTINGS,
+    NOBODY,
     CutDetector,
     TrackedFrame,
     Tracker,
@@ -47,6 +48,8 @@ REPORT: Final = "report.json"
 ROWS_AT_ONCE: Final = 2_000  # of the table, in memory
 SHEET_EVERY_S: Final = 2.0
 MAX_SHEET_FRAMES: Final = 60
+
+Item = TypeVar("Item")
 
 FindSmurfs = Callable[[Image], Detections]
 NameSmurfs = Callable[[list[Image], list[NDArray[np.bool_]]], NDArray[np.float32]]  # N crops, N masks -> (N, n_names)
@@ -131,12 +134,17 @@ def find_and_follow(
     tracker, cuts = Tracker(float(info.rate)), CutDetector()
     counts = {"frames": 0, "scenes": 1}
 
-    def segmented() -> Iterator[tuple[Frame, Detections]]:
-        return map_chunks(lambda chunk: (chunk[0], find(chunk[0].image)), read_frames(info, damage), 1, n_workers)
+    def segmented() -> Iterator[tuple[Frame, Detections, bool]]:
+        pairs = map_chunks(lambda chunk: (chunk[0], find(chunk[0].image)), read_frames(info, damage), 1, n_workers)
+        for frame, detections in pairs:
+            yield frame, detections, cuts.is_cut(frame.image)
 
     def followed() -> Iterator[TrackedFrame]:
-        for frame, detections in segmented():
-            tracked = tracker.update(frame.index, frame.time_s, detections, cuts.is_cut(frame.image))
+        for (frame, detections, cut), after in _with_next(segmented()):
+            alone = (cut or frame.index == 0) and (after is None or after[2])
+            tracked = tracker.update(frame.index, frame.time_s, detections, cut, alone)
+            if alone:
+                votes.alone.update(set(tracked.track_ids.tolist()) - {NOBODY})
             look(tracked, frame.image, name, votes)
             counts["frames"], counts["scenes"] = frame.index + 1, tracked.scene + 1
             advance()
@@ -151,6 +159,16 @@ def find_and_follow(
                 )
             append(sightings)
     return counts["frames"], counts["scenes"]
+
+
+def _with_next(items: Iterable[Item]) -> Iterator[tuple[Item, Item | None]]:
+    """Each item and the one behind it."""
+    source = iter(items)
+    item = next(source, None)
+    while item is not None:
+        after = next(source, None)
+        yield item, after
+        item = after
 
 
 def look(frame: TrackedFrame, image: Image, name: NameSmurfs, votes: Votes) -> None:

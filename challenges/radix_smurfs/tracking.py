@@ -95,8 +95,11 @@ class Tracker:
             minimum_iou_threshold=MIN_IOU,
         )
 
-    def update(self, index: int, time_s: float, detections: Detections, cut: bool) -> TrackedFrame:
-        """Follow one frame further; those that belong to no track yet get NOBODY."""
+    def update(self, index: int, time_s: float, detections: Detections, cut: bool, alone: bool = False) -> TrackedFrame:
+        """Follow one frame further; those that belong to no track yet get NOBODY.
+
+        A frame that is `alone` is all of its scene: its confident detections are tracks without a second sighting.
+        """
         import supervision
 
         if cut:
@@ -109,7 +112,10 @@ class Tracker:
             warnings.simplefilter("ignore")  # it warns of what `read_frames` has mended already
             found = self._tracker.update(given, timestamp=time_s)
         ids = np.full(len(detections), NOBODY, np.int64)
-        if len(found):
+        if alone:
+            sure = np.flatnonzero(detections.scores >= CONFIDENT)
+            ids[sure] = np.arange(len(sure))
+        elif len(found):
             ids[found.data["row"]] = found.tracker_id
         ids[ids >= 0] += self._first_id  # each scene's tracker counts from 0
         self._next_id = max(self._next_id, int(ids.max(initial=NOBODY)) + 1)
@@ -243,6 +249,7 @@ class Votes:
     looks: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     sums: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     shared: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # frames of two tracks
+    alone: set[int] = field(default_factory=set)  # tracks whose scene is one frame
 
     def wanted(self, frame: TrackedFrame) -> list[int]:
         """Rows of a frame that the classifier should look at."""
@@ -279,9 +286,13 @@ class Votes:
                     self.shared[tracks[j], tracks[i]] += 1
 
     def results(self, least: int) -> dict[int, NDArray[np.float32]]:
-        """`result` of each track with `least` sightings or more, but for those mostly on a longer one's place."""
+        """`result` of each track with `least` sightings or more, but for those mostly on a longer one's place.
+
+        Of a scene of one frame one sighting is enough.
+        """
         kept: dict[int, NDArray[np.float32]] = {}
         for track, n in sorted(self.sightings.items(), key=lambda item: (-item[1], item[0])):
-            if n >= least and not any(self.shared.get((track, other), 0) > n / 2 for other in kept):
+            enough = n >= least or track in self.alone
+            if enough and not any(self.shared.get((track, other), 0) > n / 2 for other in kept):
                 kept[track] = self.result(track)
         return dict(sorted(kept.items()))

@@ -199,6 +199,41 @@ def test_half_a_smurf_that_is_found_beside_the_whole_is_no_second_one(video: Pat
     assert result.n_detections == 25 * 2 + 15
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_a_video_of_one_frame_shows_who_is_on_it(tmp_path: Path, suffix: str):
+    path = tmp_path / f"one.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("gif" if suffix == "gif" else "libx264", rate=RATE)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "rgb8" if suffix == "gif" else "yuv420p"
+        frame = av.VideoFrame.from_ndarray(scene(0, 1), format="rgb24")
+        container.mux(stream.encode(frame.reformat(format=stream.pix_fmt)))
+        container.mux(stream.encode(None))
+    result = run_passes(path, tmp_path / "out", find, name_by_color, NAMES, n_workers=1)
+    assert (result.n_frames, result.n_detections, result.n_tracks) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(("length", "tracks"), [(1, 5), (2, 4), (3, 4)])
+def test_a_scene_of_one_frame_has_tracks_and_one_of_two_or_three_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, tracks: int
+):
+    """Two Smurfs stand before a flash and two behind it; one is in the flash."""
+    path = tmp_path / "flash.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "12"})
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        for k in range(16):
+            frame = av.VideoFrame.from_ndarray(scene(0, 0 if 8 <= k < 8 + length else 1), format="rgb24")
+            frame.pts, frame.time_base = k, Fraction(1, RATE)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    result = run_passes(path, tmp_path / "out", find, name_by_color, NAMES, n_workers=2)
+    table = pd.read_parquet(tmp_path / "out" / TABLE)
+    assert result.n_scenes == 3
+    assert result.n_tracks == tracks
+    assert (8 in table["frame"].tolist()) is (length == 1)
+    assert (table.groupby("track_id")["frame"].agg(lambda f: (f.max() < 8) or (f.min() >= 8))).all()
+
+
 def test_nothing_is_written_for_what_is_no_video(tmp_path: Path):
     path = tmp_path / "no.mp4"
     path.write_text("no video")

@@ -71,6 +71,14 @@ def test_a_cut_begins_new_tracks_in_the_same_place():
     assert [f.scene for f in frames] == [0] * 6 + [1] * 6
 
 
+def test_a_scene_of_one_frame_has_tracks_of_its_confident_ones():
+    tracker = Tracker(25.0)
+    two = at((20, 20, 60, 100), (90, 20, 130, 100))
+    sure_and_faint = Detections(two.boxes, np.array([0.9, 0.2], np.float32), two.grids)
+    frames = [tracker.update(k, k / 25, sure_and_faint, cut=k in (3, 4), alone=k == 3) for k in range(7)]
+    assert ids(list(bridge(frames))) == [[0]] * 3 + [[1]] + [[2]] * 3
+
+
 def test_frames_without_anybody_come_through():
     frames = follow([NOTHING] * 7)
     assert [f.index for f in frames] == list(range(7))
