@@ -57,6 +57,7 @@ def segment(
     result = segment_video(path, out, load_segmenter(model), load_classifier(classifier))
     names = ", ".join(f"{n} {name}" for name, n in result.names.items() if n) or "nobody"
     damaged = f"; {result.damage.n_packets} damaged packets left out" if result.damage.n_packets else ""
+    damaged += "; the file is cut off, its end is missing" if result.damage.cut_off else ""
     text = (
         f"{out / VIDEO}: {result.n_frames} frames in {result.n_scenes} scenes of {_describe_video(path, generated)}; "
         f"{result.n_tracks} tracks ({names}){damaged}"

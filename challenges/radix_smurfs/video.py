@@ -64,7 +64,7 @@ class Damage:
 
     n_packets: int = 0  # that the decoder refused
     n_without_time: int = 0  # frames that had no time, or one before their predecessor's
-    cut_off: bool = False  # the file ends in the middle of something
+    cut_off: bool = False  # its index names what lies behind its end (MP4, MOV only), or reading was given up
 
 
 def probe(path: Path) -> VideoInfo:
@@ -115,6 +115,7 @@ def read_frames(info: VideoInfo, damage: Damage | None = None) -> Iterator[Frame
     damage = damage if damage is not None else Damage()
     start, last, step = None, None, 1 / float(info.rate)
     with _opened(info.path) as container:
+        damage.cut_off |= _is_cut_off(container)
         for index, frame in enumerate(_decoded(container, damage)):
             time = frame.time
             if start is None:
@@ -182,6 +183,15 @@ def _decoded(container: InputContainer, damage: Damage) -> Iterator[Any]:
         except (av.FFmpegError, OSError):
             damage.n_packets += 1
     damage.cut_off = True
+
+
+def _is_cut_off(container: InputContainer) -> bool:
+    """Whether the index lists a packet, of picture or sound, that lies beyond the file's end.
+
+    An MP4 or MOV whose index comes first tells it, and a fragmented one that is cut within a fragment. One whose index
+    came last does not open; MKV, AVI and MPEG-TS have no such index, so that a cut is not seen in them.
+    """
+    return any(entry.pos + entry.size > container.size for s in container.streams for entry in s.index_entries)
 
 
 def _upright(frame: Any) -> Image:

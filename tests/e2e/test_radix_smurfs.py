@@ -12,7 +12,7 @@ import pytest
 
 from challenges.radix_smurfs.dataset import NAMES
 from challenges.radix_smurfs.sample import write_sample
-from challenges.radix_smurfs.video import probe
+from challenges.radix_smurfs.video import probe, read_frames, write_video
 
 
 def smurfs(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -44,6 +44,19 @@ def test_segment_names_the_gnomes_of_the_samples_video(sample: Path, tmp_path: P
     assert set(table["label"]) <= set(NAMES)
     assert (table.groupby("track_id")["label"].nunique() == 1).all()
     assert table["probability"].between(0.25, 1).all()
+
+
+@pytest.mark.slow
+def test_segment_says_that_a_file_is_cut_off(sample: Path, tmp_path: Path):
+    info, cut = probe(sample / "sample_video.mp4"), tmp_path / "cut.mp4"
+    with write_video(cut, info) as append:  # its index comes first
+        for frame in read_frames(info):
+            append(frame.image, frame.time_s)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 2 // 3])
+    done = smurfs("segment", "--video", cut, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("; the file is cut off, its end is missing")
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["damage"]["cut_off"] is True
 
 
 @pytest.mark.slow

@@ -115,6 +115,16 @@ def test_a_truncated_file_gives_the_frames_that_are_left(tmp_path: Path):
     assert 20 < len(frames) < 60
 
 
+@pytest.mark.parametrize("share", [1 / 3, 0.98, 1])
+def test_a_truncated_file_whose_index_comes_first_is_known_as_cut_off(tmp_path: Path, share: float):
+    copy(make(tmp_path / "a.mp4", n=60, size=(96, 128), audio="aac"), tmp_path / "b.mp4")
+    whole = (tmp_path / "b.mp4").read_bytes()
+    cut, damage = tmp_path / "cut.mp4", Damage()
+    cut.write_bytes(whole[: round(len(whole) * share)])
+    assert 0 < len(list(read_frames(probe(cut), damage))) <= 60
+    assert damage.cut_off is (share < 1)
+
+
 def test_damaged_packets_are_counted_or_survived_and_two_readings_agree(tmp_path: Path):
     data = bytearray(make(tmp_path / "a.mkv", n=60, size=(96, 128), codec="libx264").read_bytes())
     rng = np.random.default_rng(0)
