@@ -46,6 +46,10 @@ def show(here: Context) -> None:
     usable = here.question.answers["usable"].to_numpy(dtype=bool)
     skipped: set[int] = st.session_state.setdefault(here.key("skipped"), set())
     waiting = [row for row in suggested.order.tolist() if usable[row] and row not in decided and row not in skipped]
+    # What is on the screen stays, and what each key means: others, and the machine, go on meanwhile.
+    row, of_row = st.session_state.get(here.key("asked"), (None, suggested))
+    if row is not None and row not in skipped and here.who not in here.book.decisions.get(row, {}):
+        waiting, suggested = [row, *(other for other in waiting if other != row)], of_row
     if not waiting:
         st.success("Nothing waits: every answer is coded or was skipped.")
         if skipped:
@@ -55,6 +59,7 @@ def show(here: Context) -> None:
         f"{len(waiting):,} answers wait, the most useful to decide first. Keys: 1 to {N_KEYS} choose themes, "
         "S saves, 0 says that no theme fits, X skips."
     )
+    st.session_state[here.key("asked")] = waiting[0], suggested
     _ask(here, waiting[0], suggested, skipped)
 
 

@@ -1,0 +1,67 @@
+"""The queue as Streamlit runs it: nothing takes the answer on the screen away from its reader."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from challenges.avalanche.database import database_url
+from challenges.avalanche.dataset import Survey
+from challenges.avalanche.operations import code_answer
+from challenges.avalanche.store import Store, open_store
+from challenges.avalanche.views import queue
+
+
+@pytest.fixture
+def store(sample: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'store.sqlite'}")
+    opened = open_store(database_url())
+    question = sample.questions[0]
+    few = question.answers.head(60)
+    few = few.assign(themes=[found if row < 20 else () for row, found in enumerate(few["themes"])])
+    opened.add_project(Survey("s", (type(question)(question.text, few, question.segments.head(60)),), {}), "s", "Ana")
+    yield opened
+    opened.engine.dispose()
+
+
+def show_queue() -> None:
+    from challenges.avalanche.views import context, queue
+
+    store = context.the_store()
+    project = store.projects()[0]
+    number = project.questions[0][0]
+    queue.show(context.Context(store, "Ana", project, number, store.question(number), store.codebook(number)))
+
+
+def press(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click()
+    page.run()
+
+
+def test_the_answer_on_the_screen_stays_until_its_reader_decides(store: Store) -> None:
+    number = store.projects()[0].questions[0][0]
+    responses = store.question(number).answers["response"].tolist()
+    page = AppTest.from_function(show_queue, default_timeout=120).run()
+    learner = queue._learner(database_url(), number)
+    first, shown, keys = learner.suggested, page.text[0].value, [button.label for button in page.button]
+    assert first is not None
+    row = int(first.order[0])
+    assert responses[row] == shown
+    theme = min(store.codebook(number).themes)
+    for other in first.order[:10].tolist():  # so many that the machine learns anew
+        store.apply(number, "Ben", "Ben codes", code_answer("Ben", other, [theme]))
+    while learner.suggested is first:
+        page.run()
+        assert page.text[0].value == shown
+    assert learner.suggested is not None
+    assert row not in learner.suggested.order
+    page.run()
+    assert page.text[0].value == shown
+    assert [button.label for button in page.button] == keys
+    press(page, "No theme fits")
+    assert set(store.codebook(number).decisions[row]) == {"Ana", "Ben"}
+    assert page.text[0].value != shown
+    shown = page.text[0].value
+    press(page, "Skip")
+    assert page.text[0].value != shown
