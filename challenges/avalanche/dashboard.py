@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
 
 from challenges.avalanche.database import database_url
-from challenges.avalanche.dataset import load
-from challenges.avalanche.store import Store, open_store
+from challenges.avalanche.dataset import Question, Survey, load
+from challenges.avalanche.store import MAX_NAME, Store, open_store
 from common.errors import UserError
 
 APP: Final = Path(__file__).with_name("views") / "app.py"
@@ -34,22 +34,42 @@ OPTIONS: Final = {
 
 
 def prepare(data: Path) -> str:
-    """See that there is a project of this file; its name is returned.
+    """See that there is a project of this file's answers; its name is returned.
 
     Raises:
         UserError: the file or the database cannot be read.
     """
+    survey = load(data)
     store = open_store(database_url())
-    name = add_file(store, data, data.stem or data.name, "command line")
+    name = add_survey(store, survey, data.absolute().stem, "command line")
     store.engine.dispose()
     return name
 
 
-def add_file(store: Store, path: Path, name: str, who: str) -> str:
-    """Import a file as a project, unless there is one of its name; returns the name."""
-    if name not in {project.name for project in store.projects()}:
-        store.add_project(load(path), name, who)
-    return name
+def add_survey(store: Store, survey: Survey, name: str, who: str) -> str:
+    """Import a survey under a name or, where other answers have that, under 'name (2)' and so on; returns which.
+
+    A project of such a name that holds the same answers is left as it is, whatever was decided in it.
+    """
+    projects = {project.name: project for project in store.projects()}
+    names = [_numbered(name, n) for n in range(1, len(projects) + 2)]
+    answers = _answers(survey.questions)
+    for known in (known for known in names if known in projects):
+        if _answers(store.question(number) for number, _ in projects[known].questions) == answers:
+            return known
+    free = next(name for name in names if name not in projects)
+    store.add_project(survey, free, who)
+    return free
+
+
+def _numbered(name: str, n: int) -> str:
+    """A project's name, as the store takes it."""
+    end = f" ({n})" if n > 1 else ""
+    return " ".join(name.split())[: MAX_NAME - len(end)].rstrip() + end
+
+
+def _answers(questions: Iterable[Question]) -> list[tuple[str, list[list[str]]]]:
+    return [(q.text, q.answers[["respondent_id", "response"]].to_numpy().tolist()) for q in questions]
 
 
 def start(port: int, announce: Callable[[str], None]) -> None:

@@ -1,0 +1,56 @@
+"""Which project the command opens: that of the file's answers, whatever the file is called."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from challenges.avalanche.dashboard import prepare
+from challenges.avalanche.database import database_url
+from challenges.avalanche.operations import add_theme
+from challenges.avalanche.store import MAX_NAME, Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'store.sqlite'}")
+    opened = open_store(database_url())
+    yield opened
+    opened.engine.dispose()
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"id,response,theme\n{text}\n")
+    return path
+
+
+def test_a_file_of_the_same_name_with_other_answers_is_another_project(store: Store, tmp_path: Path) -> None:
+    one, other = (write(tmp_path / folder / "a.csv", text) for folder, text in (("x", "1,slow,"), ("y", "1,dear,")))
+    assert [prepare(path) for path in (one, other, one, other)] == ["a", "a (2)", "a", "a (2)"]
+    assert [len(store.question(p.questions[0][0]).answers) for p in store.projects()] == [1, 1]
+    write(one, "1,slow,\n2,dear,")
+    assert prepare(one) == "a (3)"
+    store.delete_project(next(project.id for project in store.projects() if project.name == "a (2)"))
+    assert prepare(one) == "a (3)"
+    assert prepare(other) == "a (2)"
+
+
+def test_what_analysts_did_makes_no_other_project(store: Store, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "1,slow,Speed")
+    prepare(path)
+    store.apply(store.projects()[0].questions[0][0], "Ana", "added", add_theme("Price"))
+    assert prepare(path) == "a"
+    assert prepare(write(path, "1,slow,Other")) == "a"
+
+
+def test_any_name_of_a_file_is_opened_again(store: Store, tmp_path: Path) -> None:
+    for name in ("two  spaces", "x" * 100, "y" * (MAX_NAME - 1) + " z"):
+        path = write(tmp_path / f"{name}.csv", "1,slow,")
+        first = prepare(path)
+        assert first == " ".join(name.split())[:MAX_NAME].strip()
+        assert prepare(path) == first
+        again = prepare(write(path, "1,dear,"))
+        assert again.endswith(" (2)")
+        assert len(again) <= MAX_NAME
+        assert prepare(path) == again
