@@ -72,20 +72,29 @@ def find_columns(
     Args:
         table: whose columns are looked at.
         names: of each field the names its column goes by, in lower case, letters and digits only, the surest first.
-        given: of some fields the column's very name, which is then not looked for; None: look.
+        given: of some fields the column's very name, which is then not looked for, nor taken for another field's; None:
+            look.
 
     Raises:
-        UserError: a given column is not in the table.
+        UserError: a given column is not in the table, or is given for two fields.
     """
-    plain = [re.sub(r"[^a-z0-9]", "", column.lower()) for column in table.columns]
+    named: dict[str, int] = {}
+    for field, name in (given or {}).items():
+        if name is None:
+            continue
+        if name not in table.columns:
+            raise UserError(f"{table.name}: no column {name!r}; it has {name_some(table.columns)}")
+        position = table.columns.index(name)
+        if other := next((earlier for earlier, i in named.items() if i == position), None):
+            both = f"both {other} and {field}"
+            raise UserError(f"{table.name}: {name!r} is named as the column of {both}; name another for one of them")
+        named[field] = position
+    plain = ["" if i in named.values() else re.sub(r"[^a-z0-9]", "", c.lower()) for i, c in enumerate(table.columns)]
     found: dict[str, int] = {}
     for field, usual in names.items():
-        name = (given or {}).get(field)
-        if name is not None:
-            if name not in table.columns:
-                raise UserError(f"{table.name}: no column {name!r}; it has {name_some(table.columns)}")
-            found[field] = table.columns.index(name)
-        elif (position := next((plain.index(n) for n in usual if n in plain), None)) is not None:
+        if field in named:
+            found[field] = named[field]
+        elif (position := next((plain.index(n) for n in usual if n in plain), -1)) >= 0:
             found[field] = position
     return found
 

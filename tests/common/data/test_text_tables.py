@@ -204,6 +204,18 @@ def test_columns_are_found_by_name_or_given(tmp_path: Path):
         find_columns(table, names, {"synopsis": "plot"})
 
 
+def test_a_column_is_of_one_field(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("Category,category!,text,Text\n1,2,3,4\n")
+    table = read_text_table(tmp_path)
+    names = {"question": ("question",), "theme": ("theme", "category"), "response": ("text",)}
+    assert find_columns(table, names) == {"theme": 0, "response": 2}
+    assert find_columns(table, names, {"question": "Category"}) == {"question": 0, "theme": 1, "response": 2}
+    assert find_columns(table, names, {"theme": "text"}) == {"theme": 2, "response": 3}
+    told = r"a\.csv: 'text' is named as the column of both response and question; name another for one of them"
+    with pytest.raises(UserError, match=told):
+        find_columns(table, names, {"response": "text", "theme": None, "question": "text"})
+
+
 @pytest.mark.parametrize(
     "rows",
     [
