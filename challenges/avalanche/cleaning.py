@@ -12,6 +12,8 @@ _SAYS_NOTHING: Final = frozenset((
     "na", "none", "nil", "null", "nan", "noanswer", "nocomment", "nocomments", "notapplicable", "noresponse", "x",
     "xx", "xxx",
 ))  # fmt: skip
+# With any apostrophes before it, so that what `safe_cell` puts there is told from what somebody wrote.
+_RISKY: Final = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def clean_answer(text: str) -> tuple[str, bool]:
@@ -48,6 +50,24 @@ def why_unusable(answer: str) -> str:
     if not letters:
         return "only signs"
     return "says nothing" if letters in _SAYS_NOTHING else ""
+
+
+def safe_cell(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: an apostrophe goes before what would make it one.
+
+    >>> [safe_cell(text) for text in ("=1+1", "'=1", "1 = 1")]
+    ["'=1+1", "''=1", '1 = 1']
+    """
+    return f"'{text}" if _RISKY.match(text) else text
+
+
+def plain_cell(text: str) -> str:
+    """The text that `safe_cell` was given.
+
+    >>> [plain_cell(text) for text in ("'=1+1", "''=1", "'t is dear")]
+    ['=1+1', "'=1", "'t is dear"]
+    """
+    return text[1:] if text.startswith("'") and _RISKY.match(text) else text
 
 
 def plain_markdown(text: str) -> str:

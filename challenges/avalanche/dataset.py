@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from challenges.avalanche.cleaning import clean_answer, why_unusable
+from challenges.avalanche.cleaning import clean_answer, plain_cell, why_unusable
+from challenges.avalanche.codebook import MACHINE
 from common.data.text_tables import TextTable, find_columns, name_some, read_text_table
 from common.errors import UserError
 
@@ -28,6 +29,8 @@ COLUMN_NAMES: Final = {
 """Names that a column goes by, in lower case, letters and digits only, the surest first."""
 NOT_A_THEME: Final = frozenset({"", "null", "none", "nan", "n/a", "na", "-", "uncoded"})
 """What stands in the column of themes, in lower case, where an answer was not coded."""
+EXPORTED: Final = ("coded_by", "why_unusable")
+"""Columns by which a table is known for the dashboard's own CSV."""
 N_NAMED: Final = 20
 """Rows of a flaw that the report names, beside their count."""
 VERY_LONG: Final = 2_000
@@ -61,7 +64,7 @@ def load(path: Path, columns: Mapping[str, str] | None = None) -> Survey:
 
     Rows of one question, respondent and text are one answer with several themes. A respondent's other text is an
     answer of its own. Without a column of questions, the name of the column of answers is the question; without
-    respondents, each row is one.
+    respondents, each row is one. Of what the dashboard exported, themes by the machine are left out.
 
     Args:
         path: of the file.
@@ -74,12 +77,19 @@ def load(path: Path, columns: Mapping[str, str] | None = None) -> Survey:
     if unknown := set(columns) - set(COLUMN_NAMES):
         raise UserError(f"no field {sorted(unknown)[0]!r}; columns are given for {', '.join(COLUMN_NAMES)}")
     table = read_text_table(Path(path))
+    exported = set(EXPORTED) <= set(table.columns)
+    if exported:
+        table = replace(
+            table, columns=list(map(plain_cell, table.columns)), rows=[list(map(plain_cell, row)) for row in table.rows]
+        )
     found = find_columns(table, COLUMN_NAMES, columns)
     if "response" not in found:
         raise UserError(
             f"{table.name}: no column of answers (response, answer, comment ...) among {name_some(table.columns)}; "
             "name it, as in --column response=NAME"
         )
+    if exported:
+        found |= {name: table.columns.index(name) for name in EXPORTED}
     flaws: dict[str, list[Any]] = {"row_of_other_length": list(table.ragged)} if table.ragged else {}
     rows = _clean_rows(table, found, flaws)
     others = [i for i in range(len(table.columns)) if i not in found.values()]
@@ -132,7 +142,12 @@ def _clean_rows(table: TextTable, found: Mapping[str, int], flaws: dict[str, lis
         if len(response) > VERY_LONG:
             flaws.setdefault("very_long", []).append(number)
         theme = cell("theme")
-        rows.append((question, respondent, response, original, "" if theme.lower() in NOT_A_THEME else theme))
+        if theme.lower() in NOT_A_THEME:
+            theme = ""
+        if theme and cell("coded_by") == MACHINE:
+            flaws.setdefault("theme_of_the_machine_left_out", []).append(number)
+            theme = ""
+        rows.append((question, respondent, response, original, theme))
     index = pd.RangeIndex(1, len(rows) + 1)
     return pd.DataFrame(rows, index=index, columns=["question", "respondent_id", "response", "original", "theme"])
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from challenges.avalanche.cleaning import safe_cell
 from challenges.avalanche.codebook import Codebook
 from challenges.avalanche.dataset import Question
 from challenges.avalanche.findings import Findings, p_value, percent, records, sentences
@@ -23,14 +24,8 @@ LONGEST_CELL: Final = 32_767
 """Characters; Excel refuses longer cells."""
 MAX_BARS: Final = 12
 """Themes on a slide's chart; more are not readable."""
-_RISKY: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 Compared = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 """Of columns of the survey, what `findings.compare_by` gives."""
-
-
-def safe_cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: an apostrophe goes before what would make it one."""
-    return f"'{text}" if text.startswith(_RISKY) else text
 
 
 def code_table(question: Question, book: Codebook, with_machine: bool = True) -> pd.DataFrame:

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from pptx import Presentation
 
+from challenges.avalanche.cleaning import clean_answer, plain_cell, safe_cell
 from challenges.avalanche.codebook import IMPORTED, MACHINE, Codebook, fold
 from challenges.avalanche.dataset import Question, load
-from challenges.avalanche.export import code_table, safe_cell, slides, to_csv, to_excel, workbook
+from challenges.avalanche.export import code_table, slides, to_csv, to_excel, workbook
 from challenges.avalanche.findings import Findings, compare_by, find, percent, sentences
 from challenges.avalanche.operations import add_theme, adopt, code_answer
 from challenges.avalanche.views.history import history_table
@@ -107,18 +108,40 @@ def test_csv_is_the_official_layout_without_formulas(question: Question, book: C
     assert len(read) == len(table)
     assert not read.map(lambda cell: cell.startswith(("=", "+", "-", "@", "\t", "\r"))).to_numpy().any()
     assert read["response"].iloc[0] == "'" + RISKY[0]
-    (tmp_path / "export.csv").write_bytes(content)
+
+
+def test_csv_is_imported_as_it_was(question: Question, book: Codebook, tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(to_csv(code_table(question, book)))
     survey = load(tmp_path / "export.csv")
-    themes = survey.questions[0].answers.set_index("respondent_id")["themes"]
-    assert set(themes["'=0"]) == {"Price", "'=Content"}
-    assert themes["'=2"] == ()
-    assert {"plan", "theme (2)"} <= set(survey.questions[0].segments.columns)
+    (again,) = survey.questions
+    assert again.text == question.text
+    answers = again.answers.set_index("respondent_id")
+    assert answers.index.tolist() == question.answers["respondent_id"].tolist()
+    assert answers["response"].tolist() == [clean_answer(text)[0] for text in question.answers["response"]]
+    assert set(answers["themes"]["=0"]) == {"Price", "=Content"}
+    assert answers["themes"]["=2"] == ()
+    assert answers["themes"]["=49"] == ()  # the machine's
+    assert survey.report["flaws"]["theme_of_the_machine_left_out"]["first"] == [51]
+    segments = question.segments.rename(columns={"theme": "theme (2)"})
+    pd.testing.assert_frame_equal(again.segments, segments, check_dtype=False)
+
+
+def test_a_table_of_others_is_no_export(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("response,theme,coded_by\n'=slow,Speed,machine\n")
+    (question,) = load(tmp_path / "a.csv").questions
+    assert question.answers[["response", "themes"]].to_numpy().tolist() == [["'=slow", ("Speed",)]]
+    assert question.segments.to_dict("list") == {"coded_by": ["machine"]}
 
 
 @pytest.mark.parametrize("text", [*RISKY[:6], "\uff1d1"])
 def test_what_would_be_a_formula_is_not(text: str) -> None:
     assert safe_cell(text) == "'" + text
     assert safe_cell("a" + text) == "a" + text
+
+
+@pytest.mark.parametrize("text", [*RISKY, "", "'", "'t is dear", "'=1", "''-", "\uff1d1"])
+def test_a_safe_cell_is_read_as_it_was(text: str) -> None:
+    assert plain_cell(safe_cell(text)) == text
 
 
 def test_excel_holds_text_as_text(question: Question, book: Codebook, findings: Findings) -> None:
