@@ -230,15 +230,15 @@ movies-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (HO
 
 # ---- avalanche
 .PHONY: avalanche-discover avalanche-dashboard avalanche-evaluate avalanche-serve
-avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## open answers -> themes, to read and as a table (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
-	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,MODEL,model) \
-		$(call arg,ENGINE,engine)
+avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## open answers -> themes, to read and as a table (DATA=file, COLUMN=field=name, OUT=folder, MODEL=folder, ENGINE=ray)
+	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,COLUMN,column) $(call arg,OUT,out) \
+		$(call arg,MODEL,model) $(call arg,ENGINE,engine)
 
-avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, PORT=number, DATABASE_URL=database)
-	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,PORT,port)
+avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, COLUMN=field=name, PORT=number, DATABASE_URL=database)
+	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,COLUMN,column) $(call arg,PORT,port)
 
-avalanche-evaluate: $(FULL) ## themes found against themes coded, beside other methods (DATA=file, OUT=file)
-	$(PYTHON) -m challenges.avalanche evaluate $(call arg,DATA,data) $(call arg,OUT,out)
+avalanche-evaluate: $(FULL) ## themes found against themes coded, beside other methods (DATA=file, COLUMN=field=name, OUT=file)
+	$(PYTHON) -m challenges.avalanche evaluate $(call arg,DATA,data) $(call arg,COLUMN,column) $(call arg,OUT,out)
 
 avalanche-serve: $(AVALANCHE) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number)
 	@exec $(PYTHON) -m challenges.avalanche serve $(call arg,HOST,host) $(call arg,PORT,port)

@@ -88,6 +88,7 @@ def dashboard(
         Path | None,
         typer.Option("--data", help="A table of answers to open as a project. Default: as of discover."),
     ] = None,
+    column: ColumnOption = None,
     port: PortOption = 8501,
     as_json: JsonOption = False,
 ) -> None:
@@ -95,7 +96,7 @@ def dashboard(
     with set_up_by("avalanche-dashboard"):
         from challenges.avalanche.dashboard import prepare, start
 
-    project = prepare(_data_or_sample(data)[0])
+    project = prepare(_data_or_sample(data)[0], _columns(column))
 
     def announce(address: str) -> None:
         text = f"The dashboard is at {address}, with the project {project} (Ctrl-C stops it)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Final
@@ -33,13 +33,17 @@ OPTIONS: Final = {
 }
 
 
-def prepare(data: Path) -> str:
+def prepare(data: Path, columns: Mapping[str, str] | None = None) -> str:
     """See that there is a project of this file's answers; its name is returned.
+
+    Args:
+        data: the file.
+        columns: as of `dataset.load`.
 
     Raises:
         UserError: the file or the database cannot be read.
     """
-    survey = load(data)
+    survey = load(data, columns)
     store = open_store(database_url())
     name = add_survey(store, survey, data.absolute().stem, "command line")
     store.engine.dispose()

@@ -58,3 +58,11 @@ def test_a_mistake_of_the_user_is_one_line(tmp_path: Path):
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_every_command_takes_the_column_that_a_message_asks_for(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("who,what\n1,slow\n")
+    for command in ("discover", "dashboard", "evaluate"):
+        done = run(command, "--data", tmp_path / "a.csv", "--column", "response=which")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "no column 'which'; it has 'who', 'what'" in done.stderr

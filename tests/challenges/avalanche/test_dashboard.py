@@ -54,3 +54,10 @@ def test_any_name_of_a_file_is_opened_again(store: Store, tmp_path: Path) -> Non
         assert again.endswith(" (2)")
         assert len(again) <= MAX_NAME
         assert prepare(path) == again
+
+
+def test_columns_are_named_where_they_are_not_found(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("who,what\n1,slow\n")
+    assert prepare(tmp_path / "a.csv", {"response": "what"}) == "a"
+    (project,) = store.projects()
+    assert store.question(project.questions[0][0]).answers["response"].tolist() == ["slow"]
