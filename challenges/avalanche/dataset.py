@@ -118,7 +118,8 @@ def load(path: Path, columns: Mapping[str, str] | None = None) -> Survey:
 def _clean_rows(table: TextTable, found: Mapping[str, int], flaws: dict[str, list[Any]]) -> pd.DataFrame:
     """One row each of the table, numbered from 1: question, respondent_id, response, original, theme."""
     fallback = table.columns[found["response"]] or "question"
-    question, rows = "", []
+    question = ""
+    rows: list[tuple[str, ...]] = []
     for number, cells in enumerate(table.rows, start=1):
 
         def cell(field: str, cells: list[str] = cells) -> str:
@@ -128,22 +129,25 @@ def _clean_rows(table: TextTable, found: Mapping[str, int], flaws: dict[str, lis
         if "question" in found and not asked:  # as in workbooks, where one cell spans the rows below it
             flaws.setdefault("question_taken_from_the_row_above", []).append(number)
         question = asked or question or fallback
-        respondent = cell("respondent_id")
+        theme = cell("theme")
+        if theme.lower() in NOT_A_THEME:
+            theme = ""
+        respondent, original = cell("respondent_id"), cells[found["response"]]
+        response, was_broken = clean_answer(original)
+        if theme and not respondent and not response and "respondent_id" in found and rows and rows[-1][0] == question:
+            flaws.setdefault("respondent_and_response_taken_from_the_row_above", []).append(number)
+            rows.append((*rows[-1][:4], theme))
+            continue
         if not respondent:
             if "respondent_id" in found:
                 flaws.setdefault("no_respondent_id", []).append(number)
             respondent = f"row {number}"
-        original = cells[found["response"]]
-        response, was_broken = clean_answer(original)
         if was_broken:
             flaws.setdefault("broken_characters_mended", []).append(number)
         if "\ufffd" in response:
             flaws.setdefault("characters_lost", []).append(number)
         if len(response) > VERY_LONG:
             flaws.setdefault("very_long", []).append(number)
-        theme = cell("theme")
-        if theme.lower() in NOT_A_THEME:
-            theme = ""
         if theme and cell("coded_by") == MACHINE:
             flaws.setdefault("theme_of_the_machine_left_out", []).append(number)
             theme = ""

@@ -94,6 +94,34 @@ def test_excel_with_other_names_and_segments(tmp_path: Path):
     assert question.segments.to_dict("list") == {"Plan": ["free today", ""], "column 4": ["x", "y"]}
 
 
+def test_cells_that_span_the_themes_of_an_answer_in_excel(tmp_path: Path):
+    book = openpyxl.Workbook()
+    for row in [
+        ("question", "respondent", "response", "theme"),
+        ("Why?", 1, "dear and slow", "Price"), (None, None, None, "Speed"), (None, None, None, "Ads"),
+        (None, 2, None, "Nothing said"), (None, None, "ads", "Ads"), (None, None, None, "null"),
+        ("How?", None, None, "Price"),
+    ]:  # fmt: skip
+        book.active.append(row)
+    for cells in ("A2:A7", "B2:B4", "C2:C4"):
+        book.active.merge_cells(cells)
+    book.save(tmp_path / "a.xlsx")
+    survey = load(tmp_path / "a.xlsx")
+    assert shown(survey) == [
+        ("Why?", "1", "dear and slow", ("Price", "Speed", "Ads"), ""),
+        ("Why?", "2", "", ("Nothing said",), "blank"),
+        ("Why?", "row 5", "ads", ("Ads",), ""),
+        ("Why?", "row 6", "", (), "blank"),
+        ("How?", "row 7", "", ("Price",), "blank"),
+    ]
+    flaws = {kind: flaw["first"] for kind, flaw in survey.report["flaws"].items()}
+    assert flaws["respondent_and_response_taken_from_the_row_above"] == [2, 3]
+    assert flaws["no_respondent_id"] == [5, 6, 7]
+    (tmp_path / "a.csv").write_text("response,theme\n,None said\nslow,Speed\n,None said\n")
+    (without_respondents,) = load(tmp_path / "a.csv").questions
+    assert without_respondents.answers["themes"].tolist() == [("None said",), ("Speed",), ("None said",)]
+
+
 def test_columns_are_named_where_they_are_not_found(tmp_path: Path):
     (tmp_path / "a.csv").write_text("who,what\n1,slow\n2,dear\n")
     with pytest.raises(UserError, match="no column of answers"):
