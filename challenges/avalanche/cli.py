@@ -99,8 +99,9 @@ def dashboard(
     project = prepare(_data_or_sample(data)[0], _columns(column))
 
     def announce(address: str) -> None:
-        text = f"The dashboard is at {address}, with the project {project} (Ctrl-C stops it)"
-        print_summary({"address": address, "project": project}, text, as_json)
+        page = f"{address}/?project={project.id}"  # else it shows the newest
+        text = f"The dashboard is at {page}, with the project {project.name} (Ctrl-C stops it)"
+        print_summary({"address": address, "page": page, "project": project.name}, text, as_json)
 
     start(port, announce)
 

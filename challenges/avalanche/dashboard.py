@@ -11,7 +11,7 @@ from typing import Final
 
 from challenges.avalanche.database import database_url
 from challenges.avalanche.dataset import Question, Survey, load
-from challenges.avalanche.store import MAX_NAME, Store, open_store
+from challenges.avalanche.store import MAX_NAME, Project, Store, open_store
 from common.errors import UserError
 
 APP: Final = Path(__file__).with_name("views") / "app.py"
@@ -33,8 +33,8 @@ OPTIONS: Final = {
 }
 
 
-def prepare(data: Path, columns: Mapping[str, str] | None = None) -> str:
-    """See that there is a project of this file's answers; its name is returned.
+def prepare(data: Path, columns: Mapping[str, str] | None = None) -> Project:
+    """See that there is a project of this file's answers, and return it.
 
     Args:
         data: the file.
@@ -45,13 +45,13 @@ def prepare(data: Path, columns: Mapping[str, str] | None = None) -> str:
     """
     survey = load(data, columns)
     store = open_store(database_url())
-    name = add_survey(store, survey, data.absolute().stem, "command line")
+    project = add_survey(store, survey, data.absolute().stem, "command line")
     store.engine.dispose()
-    return name
+    return project
 
 
-def add_survey(store: Store, survey: Survey, name: str, who: str) -> str:
-    """Import a survey under a name or, where other answers have that, under 'name (2)' and so on; returns which.
+def add_survey(store: Store, survey: Survey, name: str, who: str) -> Project:
+    """Import a survey under a name or, where other answers have that, under 'name (2)' and so on.
 
     A project of such a name that holds the same answers is left as it is, whatever was decided in it.
     """
@@ -60,10 +60,9 @@ def add_survey(store: Store, survey: Survey, name: str, who: str) -> str:
     answers = _answers(survey.questions)
     for known in (known for known in names if known in projects):
         if _answers(store.question(number) for number, _ in projects[known].questions) == answers:
-            return known
-    free = next(name for name in names if name not in projects)
-    store.add_project(survey, free, who)
-    return free
+            return projects[known]
+    made = store.add_project(survey, next(name for name in names if name not in projects), who)
+    return next(project for project in store.projects() if project.id == made)
 
 
 def _numbered(name: str, n: int) -> str:

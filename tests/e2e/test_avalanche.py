@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,22 @@ def test_every_command_takes_the_column_that_a_message_asks_for(tmp_path: Path):
         done = run(command, "--data", tmp_path / "a.csv", "--column", "response=which")
         assert (done.returncode, done.stdout) == (2, "")
         assert "no column 'which'; it has 'who', 'what'" in done.stderr
+
+
+def test_the_dashboard_names_the_project_of_its_file_and_leads_to_it(tmp_path: Path):
+    environment = os.environ | {"DATABASE_URL": f"sqlite:///{tmp_path / 'store.sqlite'}"}
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text(f"response\nslow {folder}\n")
+    said = []
+    for folder in ("x", "y", "x"):
+        file = str(tmp_path / folder / "a.csv")
+        with subprocess.Popen(
+            [sys.executable, "-m", "challenges.avalanche", "dashboard", "--port", "0", "--data", file],
+            cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            said.append(process.stdout.readline().partition("/?")[2].strip())
+            process.terminate()
+    first, second = (f"project={i}, with the project {name} (Ctrl-C stops it)" for i, name in ((1, "a"), (2, "a (2)")))
+    assert said == [first, second, first]

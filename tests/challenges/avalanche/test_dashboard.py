@@ -27,37 +27,37 @@ def write(path: Path, text: str) -> Path:
 
 def test_a_file_of_the_same_name_with_other_answers_is_another_project(store: Store, tmp_path: Path) -> None:
     one, other = (write(tmp_path / folder / "a.csv", text) for folder, text in (("x", "1,slow,"), ("y", "1,dear,")))
-    assert [prepare(path) for path in (one, other, one, other)] == ["a", "a (2)", "a", "a (2)"]
+    assert [prepare(path).name for path in (one, other, one, other)] == ["a", "a (2)", "a", "a (2)"]
     assert [len(store.question(p.questions[0][0]).answers) for p in store.projects()] == [1, 1]
     write(one, "1,slow,\n2,dear,")
-    assert prepare(one) == "a (3)"
+    assert prepare(one).name == "a (3)"
     store.delete_project(next(project.id for project in store.projects() if project.name == "a (2)"))
-    assert prepare(one) == "a (3)"
-    assert prepare(other) == "a (2)"
+    assert prepare(one).name == "a (3)"
+    assert prepare(other).name == "a (2)"
 
 
 def test_what_analysts_did_makes_no_other_project(store: Store, tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "1,slow,Speed")
     prepare(path)
     store.apply(store.projects()[0].questions[0][0], "Ana", "added", add_theme("Price"))
-    assert prepare(path) == "a"
-    assert prepare(write(path, "1,slow,Other")) == "a"
+    assert prepare(path).name == "a"
+    assert prepare(write(path, "1,slow,Other")).name == "a"
 
 
 def test_any_name_of_a_file_is_opened_again(store: Store, tmp_path: Path) -> None:
     for name in ("two  spaces", "x" * 100, "y" * (MAX_NAME - 1) + " z"):
         path = write(tmp_path / f"{name}.csv", "1,slow,")
-        first = prepare(path)
+        first = prepare(path).name
         assert first == " ".join(name.split())[:MAX_NAME].strip()
-        assert prepare(path) == first
-        again = prepare(write(path, "1,dear,"))
+        assert prepare(path).name == first
+        again = prepare(write(path, "1,dear,")).name
         assert again.endswith(" (2)")
         assert len(again) <= MAX_NAME
-        assert prepare(path) == again
+        assert prepare(path).name == again
 
 
 def test_columns_are_named_where_they_are_not_found(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("who,what\n1,slow\n")
-    assert prepare(tmp_path / "a.csv", {"response": "what"}) == "a"
+    assert prepare(tmp_path / "a.csv", {"response": "what"}).name == "a"
     (project,) = store.projects()
     assert store.question(project.questions[0][0]).answers["response"].tolist() == ["slow"]
