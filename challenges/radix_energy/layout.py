@@ -35,7 +35,8 @@ _VALUE_NAME: Final = re.compile(
     re.IGNORECASE,
 )
 _OTHER_NAME: Final = re.compile(
-    r"export|feed.?in|generat|produc|solar|pv\b|react|factor|price|cost|tariff|temp|date|time", re.IGNORECASE
+    r"export|feed.?in|generat|produc|solar|pv\b|reactive|factor|price|cost|tariff|temp|(?:^|[\W_])(?:date|time)(?:$|[\W_])",
+    re.IGNORECASE,
 )
 _INDEX_NAMES: Final = ("", "Unnamed: 0", "__index_level_0__", "index")
 

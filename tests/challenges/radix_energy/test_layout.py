@@ -58,6 +58,8 @@ USED = [0.1, 0.25, 0.3, 1.5] * 24
          ("long", "id", "t", None, ["kwh"])),
         ({"id": ["a"] * 48 + ["b"] * 48, "t": HOURS * 2, "load": USED, "usage (kWh)": USED},
          ("long", "id", "t", None, ["usage (kWh)"])),
+        ({"id": ["a"] * 48 + ["b"] * 48, "t": HOURS * 2, "realtime_kwh": USED, "reading_date": range(96)},
+         ("long", "id", "t", None, ["realtime_kwh"])),
         ({"meter": ["m1"] * 48, "t": HOURS, "v": USED[:48]}, ("long", "meter", "t", None, ["v"])),
         ({"home": [1] * 48 + [2] * 48, "date": [h[:10] for h in HOURS] * 2, "hour": [*range(24)] * 4, "v": USED},
          ("long", "home", "date", "hour", ["v"])),

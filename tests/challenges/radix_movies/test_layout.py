@@ -149,3 +149,10 @@ def test_sequels_and_like_posters_are_one_group_and_never_parted(sample):
     folds = split_folds(sample.labels, groups, n_folds=3)
     assert all(len(set(folds[groups == group])) == 1 for group in set(groups))
     assert set(folds) == {0, 1, 2}
+
+
+@pytest.mark.real_data
+def test_every_real_synopsis_is_english(shared_data: Path):
+    synopses = pd.read_csv(shared_data / "movies" / "movies_dataset.csv")["synopsis"].dropna()
+    assert len(synopses) > 3_000
+    assert [text for text in synopses if is_foreign(clean_text(text)[0])] == []
