@@ -21,8 +21,9 @@ from challenges.radix_movies.layout import (
     split_genres,
 )
 from challenges.radix_movies.synopsis import clean_text, is_empty, is_foreign
-from common.data.archives import ArchiveLimits, FileStore, MemberError, index_by_stem, open_store, unpack
+from common.data.archives import ArchiveLimits, FileStore, MemberError, open_store, unpack
 from common.data.images import ImageError, decode_image, resize_image
+from common.data.stems import index_by_stem
 from common.data.text_tables import TextTable, find_columns, name_some, read_text_table
 from common.errors import UserError
 

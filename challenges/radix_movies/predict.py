@@ -158,7 +158,8 @@ def _predict_block(films: Sequence[Film], directory: Path, posters: str | None) 
 
 
 def _opened(directory: Path, posters: str | None) -> tuple[Model, Posters]:
-    from common.data.archives import index_by_stem, open_store
+    from common.data.archives import open_store
+    from common.data.stems import index_by_stem
 
     key = (str(directory), posters)
     if key not in _OPENED:

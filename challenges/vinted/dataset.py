@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from common.data.archives import ArchiveLimits, FileStore, MemberError, index_by_stem, rivals_by_stem, unpack
+from common.data.archives import ArchiveLimits, FileStore, MemberError, unpack
 from common.data.remote import absolute, kind, list_folders, open_address, open_file
+from common.data.stems import index_by_stem, rivals_by_stem
 from common.data.tables import check_table, load_parquet, read_parquet, replace_atomically
 from common.errors import UserError
 

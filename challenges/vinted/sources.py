@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from common.data.archives import FileStore, MemberError, index_by_stem, open_store
+from common.data.archives import FileStore, MemberError, ZipStore, open_store, open_zip
 from common.data.sources import Source, download
+from common.data.stems import index_by_stem
 from common.data.tables import replace_atomically
 from common.errors import UserError
 
@@ -157,12 +158,12 @@ def _take(source: Source, origin: Path, stage: Path) -> None:
             with replace_atomically(stage / name) as temporary:
                 shutil.copyfile(origin / name, temporary)
         return
-    with open_store(origin, WRAPPED_LIMITS) as store:
+    with open_zip(origin, WRAPPED_LIMITS) as store:
         members = _shallowest(store.names, wanted)
         _require(source, origin, list(members))
         for name, member in members.items():
             with replace_atomically(stage / name) as temporary:
-                temporary.write_bytes(_read(store, member))
+                _copy(store, member, temporary)
 
 
 def _inner(folder: Path, wanted: Sequence[str]) -> Path:
@@ -193,9 +194,9 @@ def _shallowest(names: Sequence[str], wanted: Sequence[str]) -> dict[str, str]:
     return members
 
 
-def _read(store: FileStore, member: str) -> bytes:
+def _copy(store: ZipStore, member: str, target: Path) -> None:
     try:
-        return store.read(member)
+        store.copy(member, target)
     except MemberError as error:
         raise UserError(f"{store.path}: {error}; download or copy it again") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 import stat
 import struct
@@ -20,12 +19,12 @@ from typing import IO, NamedTuple, Protocol, Self
 from common.data.tables import DISK_FULL
 from common.errors import UserError
 
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"})
 _BAD_NAME = re.compile(r"[\x00-\x1f\x7f\\]|^/|^.:|(?:^|/)\.\.(?:/|$)|^$")
 _LOCAL_HEADER = struct.Struct("<4s2B4HL2L2H")  # APPNOTE.TXT 4.3.7
 _LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # general purpose flags: encryption, strong encryption, masked header
 _EXTRA_FIELD_GUESS = 64  # bytes of a local extra field read along with the data, to save a second read
+_PIECE_BYTES = 4 * 2**20  # of a large member at a time; a photo is one piece
 _RATIO_FREE_BYTES = 1_000_000  # small files may shrink by any ratio: they do no harm
 
 
@@ -81,11 +80,17 @@ def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
             archive holds: paths or links out of it, encryption, repeated or overlapping members,
             sizes or ratios over `limits`.
     """
-    path = Path(path)
-    limits = limits or ArchiveLimits()
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - where it may not look it says no, and `open_zip` says why
+    return _FolderStore(path, limits or ArchiveLimits()) if is_folder else open_zip(path, limits)
+
+
+def open_zip(path: Path, limits: ArchiveLimits | None = None) -> ZipStore:
+    """Open a zip archive.
+
+    Raises:
+        UserError: as `open_store`.
+    """
     try:
-        if path.is_dir():
-            return _FolderStore(path, limits)
         if not path.exists():
             raise UserError(f"{path}: no such file or folder; give a folder or a zip archive")
         if not path.is_file():
@@ -93,7 +98,7 @@ def open_store(path: Path, limits: ArchiveLimits | None = None) -> FileStore:
         file = path.open("rb")
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    return ZipStore(path, file, partial(_read_at, file), limits)
+    return ZipStore(path, file, partial(_read_at, file), limits or ArchiveLimits())
 
 
 def _read_at(file: IO[bytes], size: int, offset: int) -> bytes:
@@ -106,19 +111,19 @@ def _read_at(file: IO[bytes], size: int, offset: int) -> bytes:
 
 
 def unpack(path: Path, limits: ArchiveLimits | None = None) -> Path:
-    """Copy the files of a folder or zip into a temporary folder, which ends with the process.
+    """Copy the files of a zip into a temporary folder, which ends with the process.
 
     Raises:
-        UserError: as `open_store`; or a file cannot be read, or has a name that no file beside the others can have.
+        UserError: as `open_zip`; or a file cannot be read, or has a name that no file beside the others can have.
     """
     folder = tempfile.TemporaryDirectory(prefix="unpacked-")
     _UNPACKED.append(folder)
-    with open_store(path, limits) as store:
+    with open_zip(path, limits) as store:
         for name in store.names:
-            target = Path(folder.name) / name  # `open_store` refused every name that leaves the folder
+            target = Path(folder.name) / name  # `open_zip` refused every name that leaves the folder
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(store.read(name))
+                store.copy(name, target)
             except MemberError as error:
                 raise UserError(f"{path}: {error}; download or copy it again") from error
             except OSError as error:
@@ -131,30 +136,6 @@ def unpack(path: Path, limits: ArchiveLimits | None = None) -> Path:
 
 
 _UNPACKED: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def index_by_stem(names: Iterable[str]) -> dict[str, str]:
-    """Map the stem of each name ('data/abc.jpeg' -> 'abc') to the name.
-
-    Of several names with one stem an image wins, then the first in sorted order.
-    """
-    index: dict[str, str] = {}
-    others: dict[str, str] = {}
-    for name in sorted(names):
-        stem, suffix = posixpath.splitext(posixpath.basename(name))
-        (index if suffix.lower() in _IMAGE_SUFFIXES else others).setdefault(stem, name)
-    return others | index
-
-
-def rivals_by_stem(names: Sequence[str]) -> dict[str, list[str]]:
-    """The images that `index_by_stem` passes over for another one, by their stem."""
-    index = index_by_stem(names)
-    rivals: dict[str, list[str]] = {}
-    for name in names:
-        stem, suffix = posixpath.splitext(posixpath.basename(name))
-        if suffix.lower() in _IMAGE_SUFFIXES and index[stem] != name:
-            rivals.setdefault(stem, []).append(name)
-    return rivals
 
 
 def is_litter(name: str) -> bool:
@@ -262,32 +243,50 @@ class ZipStore:
 
     def read(self, name: str) -> bytes:
         """See `FileStore.read`."""
+        return b"".join(self._pieces(name))
+
+    def copy(self, name: str, target: Path) -> None:
+        """Write the content of one file to `target`, in pieces, so that it may be larger than memory.
+
+        Raises:
+            MemberError: it cannot be read; `target` is then a part of it.
+            OSError: `target` cannot be written.
+        """
+        with target.open("wb") as file:
+            for piece in self._pieces(name):
+                file.write(piece)
+
+    def _pieces(self, name: str) -> Iterator[bytes]:
         member = self._members.get(name)
         if member is None:
             raise MemberError(name, "no such member")
         return _expand(name, member, self._raw(name, member))
 
-    def _raw(self, name: str, member: _Member) -> bytes:
+    def _raw(self, name: str, member: _Member) -> Iterator[bytes]:
         """The compressed bytes, after the local header has been checked against the directory."""
-        head_size = _LOCAL_HEADER.size + len(member.raw_name)
-        wanted = head_size + _EXTRA_FIELD_GUESS + member.compressed_size
-        try:
-            block = self._read_at(wanted, member.offset)
-        except OSError as error:
-            raise MemberError(name, f"cannot be read ({error.strerror})") from error
+        head_size, left = _LOCAL_HEADER.size + len(member.raw_name), member.compressed_size
+        block = self._block(name, head_size + _EXTRA_FIELD_GUESS + min(left, _PIECE_BYTES), member.offset)
         if len(block) < head_size or not block.startswith(_LOCAL_HEADER_SIGNATURE):
             raise MemberError(name, "its local header is missing")
-        fields = _LOCAL_HEADER.unpack_from(block)
-        name_size, extra_size = fields[-2:]
+        *_, name_size, extra_size = _LOCAL_HEADER.unpack_from(block)
         if block[_LOCAL_HEADER.size : _LOCAL_HEADER.size + name_size] != member.raw_name:
             raise MemberError(name, "its local header bears another name")
         start = head_size + extra_size
-        raw = block[start : start + member.compressed_size]
-        if len(raw) < member.compressed_size:  # a long extra field
-            raw = self._read_at(member.compressed_size, member.offset + start)
-        if len(raw) < member.compressed_size:
-            raise MemberError(name, "the archive ends within it")
-        return raw
+        piece, end = block[start : start + left], member.offset + start + left
+        while True:
+            yield piece  # the first is empty after a long extra field
+            left -= len(piece)
+            if not left:
+                return
+            piece = self._block(name, min(left, _PIECE_BYTES), end - left)
+            if not piece:
+                raise MemberError(name, "the archive ends within it")
+
+    def _block(self, name: str, size: int, offset: int) -> bytes:
+        try:
+            return self._read_at(size, offset)
+        except OSError as error:
+            raise MemberError(name, f"cannot be read ({error.strerror})") from error
 
     def close(self) -> None:
         """See `FileStore.close`."""
@@ -300,25 +299,35 @@ class ZipStore:
         self.close()
 
 
-def _expand(name: str, member: _Member, raw: bytes) -> bytes:
-    if member.method == zipfile.ZIP_STORED:
-        data = raw
-    elif member.method == zipfile.ZIP_DEFLATED:
-        expander = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            # One byte more than claimed: enough to know that the claim is a lie, never more in memory.
-            data = expander.decompress(raw, member.size + 1)
-        except zlib.error as error:
-            raise MemberError(name, "its compressed data are broken") from error
-        if len(data) <= member.size and not expander.eof:
-            raise MemberError(name, "its compressed data are cut off")
-    else:
+def _expand(name: str, member: _Member, raw: Iterator[bytes]) -> Iterator[bytes]:
+    """The content in pieces, none large, and never more of it than the directory claims."""
+    if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise MemberError(name, f"compression method {member.method} is not read (stored and deflate are)")
-    if len(data) != member.size:
+    size = checksum = 0
+    for piece in raw if member.method == zipfile.ZIP_STORED else _inflate(name, raw):
+        size, checksum = size + len(piece), zlib.crc32(piece, checksum)
+        if size > member.size:
+            break
+        yield piece
+    if size != member.size:
         raise MemberError(name, f"expands to another size than the {member.size} bytes it claims")
-    if zlib.crc32(data) != member.crc:
+    if checksum != member.crc:
         raise MemberError(name, "its checksum does not match")
-    return data
+
+
+def _inflate(name: str, raw: Iterator[bytes]) -> Iterator[bytes]:
+    expander = zlib.decompressobj(-zlib.MAX_WBITS)
+    for rest in raw:
+        full = True
+        while full:  # then there may be more of the same bytes
+            try:
+                piece = expander.decompress(rest, _PIECE_BYTES)
+            except zlib.error as error:
+                raise MemberError(name, "its compressed data are broken") from error
+            yield piece
+            rest, full = expander.unconsumed_tail, len(piece) == _PIECE_BYTES
+    if not expander.eof:
+        raise MemberError(name, "its compressed data are cut off")
 
 
 def _read_directory(path: Path | str, file: IO[bytes], limits: ArchiveLimits) -> dict[str, _Member]:
@@ -327,14 +336,7 @@ def _read_directory(path: Path | str, file: IO[bytes], limits: ArchiveLimits) ->
         with zipfile.ZipFile(file) as archive:  # leaves `file` open: it did not open it
             infos = archive.infolist()
             directory_start = archive.start_dir
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        struct.error,
-        ValueError,
-        OverflowError,
-        OSError,
-    ) as error:
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError, OverflowError, OSError) as error:
         raise UserError(f"{path}: not a readable zip archive ({error}); download or copy it again") from error
     if len(infos) > limits.max_members:
         raise UserError(f"{path}: holds {len(infos)} members, more than {limits.max_members}")

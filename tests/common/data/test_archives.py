@@ -4,17 +4,19 @@ import io
 import os
 import stat
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data.archives import ArchiveLimits, MemberError, index_by_stem, open_store, rivals_by_stem, unpack
+from common.data.archives import _PIECE_BYTES, ArchiveLimits, MemberError, open_store, unpack
 from common.errors import UserError
 
 
@@ -321,22 +323,6 @@ def test_member_error_crosses_process_borders() -> None:
     assert (error.name, error.reason, str(error)) == ("a", "broken", "a: broken")
 
 
-def test_index_by_stem_prefers_images() -> None:
-    names = ["data/a.txt", "data/a.jpeg", "data/b.PNG", "data/sub/c.csv", "c.csv", "d", "a.webp", "x.tar.gz"]
-    assert index_by_stem(names) == {
-        "a": "a.webp",
-        "b": "data/b.PNG",
-        "c": "c.csv",
-        "d": "d",
-        "x.tar": "x.tar.gz",
-    }
-
-
-def test_rivals_are_the_images_that_are_passed_over() -> None:
-    names = ["a/x.jpg", "b/x.jpg", "b/x.png", "x.txt", "y.jpg", "y.txt"]
-    assert rivals_by_stem(names) == {"x": ["b/x.jpg", "b/x.png"]}
-
-
 @pytest.mark.real_data
 def test_real_archives_read_as_zipfile_reads_them(shared_data: Path) -> None:
     for name in ("vinted_like/data.zip", "smurfs/smurfs_coco_format.zip"):
@@ -363,3 +349,26 @@ def test_a_damaged_member_is_not_unpacked(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"id,text", b"id,test"))
     with pytest.raises(UserError, match=r"a\.zip: a\.csv: its checksum does not match; download or copy it again"):
         unpack(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_a_large_member_is_unpacked_in_pieces(tmp_path: Path, method: int) -> None:
+    content = np.random.default_rng(0).integers(0, 16, 50_000_000, dtype=np.uint8).tobytes()
+    path = make_zip(tmp_path / "a.zip", {"data.zip": content}, method)
+    tracemalloc.start()
+    try:
+        folder = unpack(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (folder / "data.zip").read_bytes() == content
+    assert peak < 25_000_000
+
+
+def test_a_member_that_inflates_in_full_pieces_is_whole(tmp_path: Path) -> None:
+    limits = ArchiveLimits(max_ratio=2_000)
+    for extra in (-1, 0, 1):
+        content = bytes(3 * _PIECE_BYTES + extra)
+        path = make_zip(tmp_path / "a.zip", {"a.bin": content})
+        assert read_one(path, "a.bin", limits) == content
+        assert (unpack(path, limits) / "a.bin").read_bytes() == content
