@@ -195,8 +195,8 @@ def check_example(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
     """Check `example_predictions.parquet`: its columns are the assignment's, and of types that answers can be given in.
 
     Raises:
-        UserError: a column is missing; uuid is not of texts; a category is neither name nor code (a number), or one is
-            and the other is not; a tag is none of number, bool and text.
+        UserError: a column is missing; uuid is not of texts; a category is neither one of the names nor a code from 0,
+            or one column holds names and the other codes; a tag is none of number, bool and text.
     """
     import pandera.pandas as pa
 
@@ -213,7 +213,10 @@ def check_example(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
             f"{where}: column 'category1' holds {found['category1']} and 'category2' {found['category2']}; "
             "both must hold names, or both codes"
         )
-    return frame
+    # Codes that count from 1, or names in other words, would be answered in ours and read as theirs.
+    known = range(len(CATEGORIES)) if holds_codes(frame["category1"]) else CATEGORIES
+    category = pa.Column(checks=pa.Check.isin(known), nullable=True)
+    return check_table(frame, pa.DataFrameSchema({"category1": category, "category2": category}), where)
 
 
 def holds_codes(column: pd.Series) -> bool:

@@ -106,6 +106,23 @@ def test_an_example_of_other_types_is_refused(tmp_path: Path, change: dict, word
         load(tmp_path, part="test")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"category1": [5]}, "'category1', row 0: 5 is not"),
+        ({"category2": [-1]}, "'category2', row 0: -1 is not"),
+        ({"category1": [0.5]}, "'category1', row 0: 0.5 is not"),
+        ({"category1": ["1"], "category2": ["2"]}, "'category1', row 0: '1' is not"),
+        ({"category1": ["Shirts"], "category2": ["BLOUSES"]}, "'category1', row 0: 'Shirts' is not"),
+    ],
+)
+def test_an_example_of_other_categories_is_refused(tmp_path: Path, change: dict, words: str):
+    layout(tmp_path, {"a": GOOD["plain"]}, ["a"])
+    example(True).assign(**change).to_parquet(tmp_path / "example_predictions.parquet")
+    with pytest.raises(UserError, match=f"example_predictions.parquet: column {words}"):
+        load(tmp_path, part="test")
+
+
 def test_unknown_column_of_the_example_is_refused(model: Model):
     with pytest.raises(UserError, match="'price'"):
         tabulate(model, UUIDS, some_probabilities(3), example(True).assign(price=1.0))
