@@ -214,7 +214,7 @@ def check_example(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
             "both must hold names, or both codes"
         )
     # Codes that count from 1, or names in other words, would be answered in ours and read as theirs.
-    known = range(len(CATEGORIES)) if holds_codes(frame["category1"]) else CATEGORIES
+    known = list(range(len(CATEGORIES))) if holds_codes(frame["category1"]) else list(CATEGORIES)
     category = pa.Column(checks=pa.Check.isin(known), nullable=True)
     return check_table(frame, pa.DataFrameSchema({"category1": category, "category2": category}), where)
 
