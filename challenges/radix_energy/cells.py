@@ -52,8 +52,8 @@ def _texts(values: pa.Array) -> pd.Series:
 def read_ids(column: pa.ChunkedArray) -> tuple[NDArray[np.object_], NDArray[np.int32]]:
     """The distinct households as they first appear, and the (R,) codes into them, -1 where blank."""
     values, codes = coded(column)
-    texts = _texts(values)
-    blank = (texts.str.strip() == "").to_numpy(dtype=bool)
+    texts = _texts(values).str.strip()
+    blank = (texts == "").to_numpy(dtype=bool)
     same, _ = pd.factorize(texts)
     order = pd.unique(
         np.append(np.where(blank, -1, same), -1)[codes] if blank.any() else same[pd.unique(codes[codes >= 0])]

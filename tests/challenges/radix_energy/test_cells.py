@@ -23,6 +23,8 @@ def test_ids_come_in_the_order_they_appear():
     ids, codes = read_ids(pa.chunked_array([[12.0, None, 7.0], [12.0]]))
     assert (ids.tolist(), codes.tolist()) == (["12", "7"], [0, -1, 1, 0])
     assert read_ids(pa.chunked_array([["007", "7"]]))[0].tolist() == ["007", "7"]
+    ids, codes = read_ids(pa.chunked_array([["A1", "A1  ", " B2"]]))  # padded to one width
+    assert (ids.tolist(), codes.tolist()) == (["A1", "B2"], [0, 0, 1])
 
 
 def seconds_of(values: object, kind: pa.DataType | None = None) -> list[str]:
