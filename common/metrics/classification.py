@@ -19,13 +19,15 @@ def top_k_accuracy(labels: NDArray[np.integer], probabilities: NDArray[np.floati
         k: how many guesses a row has, 1 to C.
 
     Raises:
-        ValueError: no rows, shapes that do not fit, or k outside 1 to C.
+        ValueError: no rows, shapes that do not fit, scores that are NaN, or k outside 1 to C.
     """
-    labels, scores = np.asarray(labels), np.asarray(probabilities)
+    labels, scores = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)  # of bytes there is no -score
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or len(labels) == 0:
         raise ValueError(f"labels {labels.shape} and probabilities {scores.shape} are not (N,) and (N, C)")
     if not 1 <= k <= scores.shape[1]:
         raise ValueError(f"k is {k}, with {scores.shape[1]} classes")
+    if np.isnan(scores).any():
+        raise ValueError("scores must not be NaN, which has no place in an order of classes")
     guesses = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # (N, k)
     return float((guesses == labels[:, None]).any(axis=1).mean())
 

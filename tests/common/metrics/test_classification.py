@@ -30,6 +30,18 @@ def test_top_1_is_the_accuracy_of_argmax_where_scores_tie() -> None:
     assert [top_k_accuracy(np.array([label]), many, 50) for label in (99, 101)] == [1, 0]
 
 
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.array([[0, 255], [9, 8]], dtype=np.uint8),
+        np.array([[-128, 127], [9, 8]], dtype=np.int8),
+        np.array([[False, True], [True, False]]),
+    ],
+)
+def test_scores_of_any_type_are_ordered_as_numbers(scores: np.ndarray) -> None:
+    assert top_k_accuracy(np.array([1, 0]), scores, 1) == 1
+
+
 def test_top_c_is_always_right() -> None:
     assert top_k_accuracy(*random_problem(20, 2), k=2) == 1
 
@@ -42,6 +54,7 @@ def test_top_c_is_always_right() -> None:
         (np.zeros(3, dtype=int), np.zeros(3), 1),
         (np.zeros(3, dtype=int), np.zeros((3, 5)), 0),
         (np.zeros(3, dtype=int), np.zeros((3, 5)), 6),
+        (np.zeros(3, dtype=int), np.full((3, 5), np.nan), 1),
     ],
 )
 def test_top_k_refuses_what_has_no_answer(labels: np.ndarray, probabilities: np.ndarray, k: int) -> None:
