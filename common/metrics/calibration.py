@@ -90,7 +90,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
         T within `TEMPERATURE_RANGE`; above 1 the model was too sure of itself.
 
     Raises:
-        ValueError: no rows, or shapes that do not fit.
+        ValueError: no rows, shapes that do not fit, logits of NaN or infinity, or labels that are no class.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
@@ -100,6 +100,11 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
         raise ValueError(f"labels {labels.shape} do not fit logits {logits.shape}")
     if logits.ndim == 1:  # sigmoid(x) is the softmax of (0, x)
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
+    n_classes = logits.shape[1]
+    if not np.isin(labels, np.arange(n_classes)).all():  # -1 would be taken for the last class
+        raise ValueError(f"labels must be the classes 0 to {n_classes - 1}")
+    if not (logits < np.inf).all():  # minus infinity is a class that cannot be
+        raise ValueError("logits must not be NaN or infinity")
     rows, classes = np.arange(len(labels)), labels.astype(np.int64)
 
     def negative_log_likelihood(log_temperature: float) -> float:

@@ -82,6 +82,21 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=int))
 
 
+@pytest.mark.parametrize("label", [-1, 2, 0.5])
+def test_no_temperature_is_fitted_to_labels_that_are_no_class(label: float) -> None:
+    for logits in (np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([-2.0, 2.0])):
+        with pytest.raises(ValueError, match="classes 0 to 1"):
+            fit_temperature(logits, np.array([0, label]))
+
+
+@pytest.mark.parametrize("logit", [np.nan, np.inf])
+def test_no_temperature_is_fitted_to_logits_that_are_no_numbers(logit: float) -> None:
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        fit_temperature(np.array([[2.0, logit], [0.0, 2.0]]), np.array([0, 1]))
+    masked = np.array([[2.0, 1.0, -np.inf], [0.0, 1.0, -np.inf]])
+    assert fit_temperature(masked, np.array([1, 1])) == fit_temperature(masked[:, :2], np.array([1, 1]))
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found(temperature: float) -> None:
     assert fit_temperature(*softmax_problem(temperature)) == pytest.approx(temperature, rel=0.05)
