@@ -39,14 +39,22 @@ def confusion_matrix(
 
     Args:
         labels: (N,) true classes, 0 to n_classes - 1.
-        predictions: (N,) predicted classes.
+        predictions: (N,) predicted classes, 0 to n_classes - 1.
         n_classes: C; classes that do not occur keep their row and column of zeros.
 
     Returns:
-        (C, C) counts.
+        (C, C) counts, of N rows in all.
+
+    Raises:
+        ValueError: shapes that differ, or a class outside 0 to n_classes - 1.
     """
     from sklearn import metrics
 
+    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    if labels.ndim != 1 or labels.shape != predictions.shape:
+        raise ValueError(f"labels {labels.shape} and predictions {predictions.shape} are not both (N,)")
+    if not np.isin([labels, predictions], np.arange(n_classes)).all():  # scikit-learn leaves such rows out
+        raise ValueError(f"labels and predictions must be classes 0 to {n_classes - 1}")
     if len(labels) == 0:
         return np.zeros((n_classes, n_classes), dtype=np.int64)
     counts = metrics.confusion_matrix(labels, predictions, labels=np.arange(n_classes))

@@ -75,3 +75,9 @@ def test_confusion_matrix_has_true_classes_as_rows_and_keeps_empty_ones() -> Non
     empty = confusion_matrix(np.zeros(0, dtype=int), np.zeros(0, dtype=int), 3)
     assert empty.tolist() == [[0] * 3] * 3
     assert matrix.dtype == empty.dtype == np.int64
+
+
+@pytest.mark.parametrize(("labels", "predictions"), [([0, 2], [0, 1]), ([0, 1], [0, -1]), ([0, 1], [0]), ([], [0])])
+def test_confusion_matrix_leaves_no_row_out(labels: list[int], predictions: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"classes 0 to 1|not both"):
+        confusion_matrix(np.array(labels), np.array(predictions), 2)
