@@ -76,13 +76,18 @@ def average_precision(labels: NDArray[np.bool_], scores: NDArray[np.floating]) -
 
     Returns:
         (T,) average precisions; `defined_mean` of them is the macro average.
+
+    Raises:
+        ValueError: shapes that differ or are not (N, T).
     """
     from sklearn.metrics import average_precision_score
 
-    has = np.asarray(labels, dtype=bool)
+    has, given = np.asarray(labels, dtype=bool), np.asarray(scores)
+    if has.ndim != 2 or has.shape != given.shape:
+        raise ValueError(f"labels {has.shape} and scores {given.shape} are not both (N, T)")
     return np.array(
         [
-            average_precision_score(has[:, tag], scores[:, tag]) if has[:, tag].any() else np.nan
+            average_precision_score(has[:, tag], given[:, tag]) if has[:, tag].any() else np.nan
             for tag in range(has.shape[1])
         ]
     )

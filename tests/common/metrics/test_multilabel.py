@@ -82,6 +82,12 @@ def test_average_precision_of_a_tag_nobody_has_is_undefined() -> None:
     assert defined_mean(values) == 1
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 1), (1, 2), (2,)])
+def test_average_precision_refuses_shapes_that_differ(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"not both \(N, T\)"):
+        average_precision(np.eye(2, dtype=bool), np.ones(shape))
+
+
 def test_defined_mean_of_nothing_is_undefined() -> None:
     assert math.isnan(defined_mean(np.array([np.nan])))
 
