@@ -26,9 +26,9 @@ def adjusted_rand_index(
     Raises:
         ValueError: other lengths, or negative labels.
     """
-    labels, others = _check(labels, others)
+    labels, others = map(_few, _check(labels, others))
     drawn = np.ones(len(labels)) if counts is None else np.asarray(counts, dtype=np.float64)
-    cells = np.bincount(labels * (others.max(initial=0) + 1) + others, drawn)
+    cells = np.bincount(_few(labels * (others.max(initial=0) + 1) + others), drawn)
     itself = (drawn**2).sum()
     together, of_labels, of_others, pairs = (
         ((sizes**2).sum() - itself) / 2
@@ -106,6 +106,7 @@ def best_jaccard(labels: NDArray[np.integer], others: NDArray[np.integer], n_clu
         return np.full(n_clusters, np.nan)
     if labels.max() >= n_clusters:
         raise ValueError(f"label {labels.max()}, with {n_clusters} clusters")
+    others = _few(others)
     n_others = int(others.max()) + 1
     both = np.bincount(labels * n_others + others, minlength=n_clusters * n_others).reshape(n_clusters, n_others)
     sizes = both.sum(1)  # (K,)
@@ -117,6 +118,11 @@ def best_jaccard(labels: NDArray[np.integer], others: NDArray[np.integer], n_clu
 def _number(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """The same clusters, numbered from 0."""
     return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
+
+
+def _few(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same clusters by numbers below that of the rows: counts of all numbers up to the highest take memory."""
+    return _number(labels) if labels.max(initial=0) >= max(1, len(labels)) else labels
 
 
 def _check(labels: NDArray[np.integer], others: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

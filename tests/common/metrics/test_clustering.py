@@ -64,6 +64,20 @@ def test_index_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     assert adjusted_rand_index(labels, others) == pytest.approx(adjusted_rand_score(labels, others), abs=1e-9)
 
 
+def test_numbers_of_clusters_may_be_any() -> None:
+    labels, others = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 2, 2])
+    names = np.array([10**12, 7, 3 * 10**18])  # such as account numbers
+    index = adjusted_rand_score(labels, others)
+    assert adjusted_rand_index(names[labels], names[others]) == pytest.approx(index)
+    assert adjusted_rand_index(labels, names[others], np.ones(5, dtype=int)) == pytest.approx(index)
+    assert best_jaccard(labels, names[others], 2).tolist() == best_jaccard(labels, others, 2).tolist()
+
+
+def test_many_small_clusters_take_memory_by_rows_not_by_pairs_of_clusters() -> None:
+    pairs = np.arange(1_000_000) // 2
+    assert adjusted_rand_index(pairs, pairs) == 1
+
+
 @given(LABELS, st.randoms())
 def test_rows_drawn_never_or_twice_count_by_pairs_of_distinct_rows(pairs: list[tuple[int, int]], random) -> None:
     labels, others = np.array(pairs).T
