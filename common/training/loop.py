@@ -91,7 +91,8 @@ def fit(
 
     Raises:
         UserError: the checkpoint belongs to another configuration or is not seen by every process, the
-            batch size is no multiple of the number of processes, or the loss is no longer finite.
+            batch size is no multiple of the number of processes, there is not one batch, or the loss is no
+            longer finite.
     """
     accelerator = Accelerator(
         mixed_precision="bf16" if torch.cuda.is_available() else "no",
@@ -103,6 +104,8 @@ def fit(
             f"a batch of {loader.batch_size} cannot be shared out among {accelerator.num_processes} processes; "
             "choose a number of processes that divides it"
         )
+    if len(loader) == 0:  # such as fewer rows than a batch, where the loader drops the last one
+        raise UserError(f"{description}: the data make not one batch of {loader.batch_size}; give more data")
     optimizer = torch.optim.AdamW(parameter_groups, weight_decay=config.weight_decay)
     model.to(memory_format=torch.channels_last)
     average = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]

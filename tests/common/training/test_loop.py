@@ -163,6 +163,15 @@ def test_loss_that_is_not_finite_is_an_error():
         fit(model, [{"params": list(model.parameters()), "lr": 0.1}], linear_problem(), explode, FitConfig(epochs=1))
 
 
+def test_data_that_make_no_batch_are_refused():
+    rows = TensorDataset(torch.zeros(5, 3), torch.zeros(5, 1))
+    loader = DataLoader(rows, batch_size=8, drop_last=True)
+    model = nn.Linear(3, 1)
+    groups = [{"params": list(model.parameters()), "lr": 0.05}]
+    with pytest.raises(UserError, match="not one batch of 8"):
+        fit(model, groups, loader, squared_error, FitConfig(epochs=1))
+
+
 def test_schedule_rises_then_falls_to_zero():
     factors = np.array([warmup_cosine(step, 100, 0.1) for step in range(100)])
     assert factors.argmax() in (9, 10)
