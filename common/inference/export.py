@@ -91,7 +91,6 @@ def quantize_int8(model: bytes, batches: Iterable[NDArray[Any]], input_name: str
             batch = next(self.batches, None)
             return None if batch is None else {input_name: np.ascontiguousarray(batch)}
 
-    logging.getLogger().setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "float.onnx").write_bytes(model)

@@ -1,5 +1,7 @@
 """ONNX says what PyTorch says, for any batch; int8 says nearly the same, smaller; broken models are refused."""
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,15 @@ def test_first_layer_takes_pixels_as_they_are(mean: float | torch.Tensor, std: f
         expected = network(torch.from_numpy(pixels(7)))
     for ours, theirs in zip(create_session(quantised).run(["a", "b"], {"pixels": pixels(7)}), expected, strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=0.02)
+
+
+def test_the_level_of_the_programs_log_is_left_as_it_is(exported: bytes, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    quantize_int8(exported, [pixels(2)], "pixels")
+    assert logging.getLogger().level == logging.INFO
+    caplog.set_level(logging.ERROR)
+    quantize_int8(exported, [pixels(2)], "pixels")
+    assert logging.getLogger().level == logging.ERROR
 
 
 def test_broken_model_is_the_users_error(tmp_path):
