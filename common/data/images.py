@@ -300,7 +300,7 @@ def _bmp_header(data: bytes) -> ImageHeader:
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Stretch (H, W, C) to `size` = (height, width): bilinear, or area averages where a side shrinks much.
+    """Stretch (H, W, C), or (H, W), to `size` = (height, width): bilinear, or area averages where a side shrinks much.
 
     Area averages cost several times as much, and below a factor of 1.5 there is nothing to average.
     """
@@ -311,7 +311,8 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     # OpenCV averages areas only if neither side grows.
     averages = min(factors) >= 1 and max(factors) > _AREA_FACTOR
     method = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=method), np.uint8)
+    resized = cv2.resize(image, (width, height), interpolation=method)
+    return np.asarray(resized, np.uint8).reshape(height, width, *image.shape[2:])  # OpenCV drops an axis of one channel
 
 
 def letterbox_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -34,6 +34,13 @@ def test_resize_and_encode() -> None:
     assert len(encode_jpeg(image, 20)) < len(encode_jpeg(image, 95))
 
 
+def test_resize_keeps_the_axis_of_one_channel() -> None:
+    grey = photo()[:, :, :1]
+    for size in ((48, 64), (24, 32), (60, 70)):
+        assert resize_image(grey, size).shape == (*size, 1)
+        assert difference(resize_image(grey, size)[:, :, 0], resize_image(grey[:, :, 0], size)) == 0
+
+
 @given(st.tuples(*[st.integers(1, 90)] * 2), st.tuples(*[st.integers(1, 40)] * 2))
 def test_a_letterbox_keeps_proportions(shape: tuple[int, int], size: tuple[int, int]) -> None:
     fitted = letterbox_image(np.full((*shape, 3), 250, np.uint8), size)
