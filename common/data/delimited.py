@@ -37,9 +37,13 @@ COMPACT_TIME: Final = re.compile(
     r"\s*(?P<a>(?:19|20)\d\d)(?P<b>0[1-9]|1[0-2])(?P<c>[0-3]\d)(?P<d>)(?P<e>)(?P<f>)"
     r"(?:[T ]?(?P<h>\d\d):?(?P<m>\d\d):?(?P<s>\d\d)?)?(?P<half>)(?P<zone>Z?)\s*$"
 )
+_PARTED: Final = "|".join(  # 1,234.5 or 1.234,5 or 1 234,5, and in India 12,34,567
+    rf"\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}(?:{point}\d*)?"
+    for mark, point in ((",", r"\."), (r"\.", ","), ("[' \u00a0]", "[.,]"))
+)
 # A cell that is a number, maybe with a decimal comma or parted thousands.
 NUMBER: Final = re.compile(
-    r"\s*[-+]?(?:\d[\d.,' \u00a0]*(?:[eE][-+]?\d+)?|[.,]\d+(?:[eE][-+]?\d+)?|inf(?:inity)?|nan)\s*$", re.IGNORECASE
+    rf"\s*[-+]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+|{_PARTED})(?:e[-+]?\d+)?|inf(?:inity)?|nan)\s*$", re.IGNORECASE
 )
 _GROUPED: Final = {mark: rf"\s*[-+]?[1-9]\d{{0,2}}(?:[{mark}]\d{{3}})+\s*$" for mark in ",."}  # 1,234 or 1.234.567
 _BLANK_START: Final = re.compile(rb"(?:\xef\xbb\xbf|\s*[\r\n])*")  # byte order marks and blank lines

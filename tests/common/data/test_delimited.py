@@ -155,9 +155,16 @@ def test_numbers_are_numbers_only_where_every_cell_is() -> None:
 def test_numbers_as_people_write_them() -> None:
     cells = ["1.5", "1,234.5", "1.234,5", "0,35", "1'000", "1 000,5", "1,234,567", "1.234.567", "-,5", "1e3", "inf"]
     numbers = [1.5, 1234.5, 1234.5, 0.35, 1000, 1000.5, 1234567, 1234567, -0.5, 1000, np.inf]
+    cells += ["12,34,567.8", "1'234'567.80", "1,5e3", "5,", "0001,5"]
+    numbers += [1234567.8, 1234567.8, 1500, 5, 1.5]
     np.testing.assert_array_equal(parse_numbers(pd.Series(cells, dtype=object)), numbers)
     assert parse_numbers(pd.Series(["2", "1,5"], dtype=object)).tolist() == [2, 1.5]
     assert np.isnan(parse_numbers(pd.Series(["n/a", "", None, "-", "1.5 kWh", "2024-01-01"], dtype=object))).all()
+
+
+def test_what_marks_part_in_another_way_than_thousands_is_no_number() -> None:
+    cells = ["1.2.3", "1,2,3", "10.12.2024", "192.168.1.1", "1 2", "06 12 34 56 78", "1,5.2", "1.234.56", "1,234.5,6"]
+    assert np.isnan(parse_numbers(pd.Series(cells, dtype=object))).all()
 
 
 @pytest.mark.parametrize(
