@@ -8,7 +8,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,9 +94,18 @@ def open_delimited(content: pyarrow.Buffer, name: str, max_rows: int = 1000, max
     if width < 2:
         raise UserError(f"{name}: one column only ({lines[0].strip()[:60]!r}); part columns by comma, semicolon or tab")
     usual = Counter(len(row) for row in head[1:] or head).most_common(1)[0][0]
-    if len(head[0]) == usual - 1:  # R leaves the name of the first column out
-        head[0] = ["", *head[0]]
+    if len(head[0]) == usual - 1:
+        head[0] = add_missing_name(head[0], head[1:])
     return DelimitedText(name, content, separator, head, max(len(head[0]), usual), _count(content, b'"') % 2 == 1)
+
+
+def add_missing_name(header: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """The names of columns with an empty one for the cell that the rows have more.
+
+    It is the first one's, which R leaves out, or, where all rows end in a separator, the last one's.
+    """
+    width = len(header) + 1
+    return ["", *header] if any(row[width - 1] for row in rows if len(row) >= width) else [*header, ""]
 
 
 def as_utf8(content: pyarrow.Buffer) -> pyarrow.Buffer:

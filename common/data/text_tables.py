@@ -12,7 +12,7 @@ from typing import Final
 
 from common.data.archives import ArchiveLimits, MemberError, open_store
 from common.data.cells import cell_text
-from common.data.delimited import as_utf8, find_encoding
+from common.data.delimited import add_missing_name, as_utf8, find_encoding
 from common.errors import UserError, first_line
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".txt")
@@ -165,8 +165,8 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     if not rows:
         raise UserError(f"{name}: no text in it; export or copy it again")
     columns, rows = [cell.strip() for cell in rows[0]], rows[1:]
-    if rows and len(columns) == min(map(len, rows)) - 1:  # R leaves the name of the first column out
-        columns = ["", *columns]
+    if rows and len(columns) == min(map(len, rows)) - 1:
+        columns = add_missing_name(columns, rows)
     return columns, rows, find_encoding(buffer), separator
 
 

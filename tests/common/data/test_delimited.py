@@ -73,6 +73,13 @@ def test_the_name_that_r_leaves_out_is_empty() -> None:
     assert opened(b"a,b,c\n1,x\n").head[0] == ["a", "b", "c"]
 
 
+def test_a_separator_at_the_end_of_rows_shifts_no_names() -> None:
+    text = opened(b"a;b\n1;2;\n3;4;\n")
+    assert (text.head, text.width) == ([["a", "b", ""], ["1", "2", ""], ["3", "4", ""]], 3)
+    columns, ragged = read_delimited(text, [0, 1], [0, 1], header=True)
+    assert ([column.to_pylist() for column in columns], ragged) == ([[1, 3], [2, 4]], [])
+
+
 def test_the_head_has_no_more_rows_and_cells_than_asked_for_but_twenty_rows() -> None:
     data = pyarrow.py_buffer(b"a,b\n" * 100)
     assert len(open_delimited(data, "a.csv").head) == 100

@@ -141,6 +141,12 @@ def test_the_name_that_r_leaves_out_is_empty(tmp_path: Path):
     assert read_text_table(tmp_path).columns == ["", "id", "text"]
 
 
+def test_a_separator_at_the_end_of_rows_shifts_no_names(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("id,text\n1,a,\n2,b,\n")
+    table = read_text_table(tmp_path)
+    assert (table.columns, table.rows, table.ragged) == (["id", "text", ""], [["1", "a", ""], ["2", "b", ""]], [])
+
+
 @pytest.mark.parametrize(
     ("files", "told"),
     [
