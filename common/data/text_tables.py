@@ -16,6 +16,7 @@ from common.data.delimited import add_missing_name, as_utf8, find_encoding
 from common.errors import UserError, first_line
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".xlsx", ".txt")
+_NO_SEPARATOR: Final = "\0"  # which no text holds
 _LIMITS: Final = ArchiveLimits(max_member_bytes=4_000_000_000)
 
 
@@ -29,7 +30,7 @@ class TextTable:
     rows: list[list[str]]  # each as long as `columns`
     ragged: list[int]  # rows, from 1, that had more or fewer cells than columns and were cut or filled up
     encoding: str = ""  # of a delimited text; empty for other files
-    separator: str = ""  # of a delimited text
+    separator: str = ""  # of a delimited text; empty where it has one column
 
 
 def read_text_table(path: Path, ignore: str = "") -> TextTable:
@@ -157,9 +158,12 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     if "\0" in text[:10_000]:
         raise UserError(f"{name}: not text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
     # Prose is full of commas and semicolons, so only the header can tell what parts the columns.
-    separator = max(",\t;|", key=re.split(r"[\r\n]", text, maxsplit=1)[0].count)
+    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    separator = max(",\t;|", key=header.count)
     try:
         rows = [row for row in _read_rows(name, text, separator) if row]
+        if separator not in header and {*map(len, rows[1:])} != {2}:  # one column; two are R's, with names of rows
+            rows, separator = [row for row in _read_rows(name, text, _NO_SEPARATOR) if row], ""
     except csv.Error as error:
         raise UserError(f"{name}: not readable as delimited text ({error}); save it as CSV in UTF-8") from error
     if not rows:

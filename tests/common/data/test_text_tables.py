@@ -141,6 +141,15 @@ def test_the_name_that_r_leaves_out_is_empty(tmp_path: Path):
     assert read_text_table(tmp_path).columns == ["", "id", "text"]
 
 
+def test_nothing_parts_the_rows_below_a_header_of_one_column(tmp_path: Path):
+    (tmp_path / "a.txt").write_text('text\nWell, I do; mostly\nno\n"yes, but ""quietly"""\n')
+    table = read_text_table(tmp_path)
+    assert (table.columns, table.separator, table.ragged) == (["text"], "", [])
+    assert table.rows == [["Well, I do; mostly"], ["no"], ['yes, but "quietly"']]
+    (tmp_path / "a.txt").write_text('"text"\n"1","a, b"\n"2","c"\n')  # R's, with names of rows
+    assert read_text_table(tmp_path).rows == [["1", "a, b"], ["2", "c"]]
+
+
 def test_a_separator_at_the_end_of_rows_shifts_no_names(tmp_path: Path):
     (tmp_path / "a.csv").write_text("id,text\n1,a,\n2,b,\n")
     table = read_text_table(tmp_path)
