@@ -106,6 +106,7 @@ def best_f1_threshold(labels: NDArray[np.bool_], scores: NDArray[np.floating]) -
     from sklearn.metrics import precision_recall_curve
 
     has, given = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)
+    kind = np.result_type(np.asarray(scores).dtype, np.float16)  # in which NumPy compares them with a plain number
     if not has.any():
         return 0.5
     precision, recall, thresholds = precision_recall_curve(has, given)  # thresholds ascend
@@ -117,7 +118,7 @@ def best_f1_threshold(labels: NDArray[np.bool_], scores: NDArray[np.floating]) -
     if len(rejected) == 0:
         return float(lowest)
     middle = (lowest + rejected.max()) / 2
-    return float(middle if middle > rejected.max() else lowest)
+    return float(middle if middle.astype(kind) > rejected.max() else lowest)
 
 
 def expected_f1_threshold(probabilities: NDArray[np.floating]) -> float:

@@ -118,9 +118,13 @@ def test_threshold_accepts_all_where_all_have_the_tag() -> None:
     assert (scores >= best_f1_threshold(np.array([1, 1]), scores)).all()
 
 
-def test_threshold_separates_neighbouring_floats() -> None:
-    scores = np.array([0.5, np.nextafter(0.5, 1)])
-    assert (scores >= best_f1_threshold(np.array([0, 1]), scores)).tolist() == [False, True]
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_threshold_separates_neighbouring_floats(dtype: type[np.floating]) -> None:
+    first = dtype(0.5)
+    for _ in range(2):  # half-way to the next one is rounded down, then up
+        scores = np.array([first, np.nextafter(first, dtype(1))])
+        assert (scores >= best_f1_threshold(np.array([0, 1]), scores)).tolist() == [False, True]
+        first = scores[1]
 
 
 @given(arrays(float, st.integers(1, 30), elements=st.floats(0.01, 1)))
