@@ -225,8 +225,8 @@ class _State:
         self.history.append(row)
         self.epoch += 1
         # Of an epoch whose figure is NaN nothing is known: it is not the best, and nothing need be better than it.
-        if monitor and not any(
-            math.isnan(row[monitor]) or earlier[monitor] >= row[monitor] for earlier in self.history[:-1]
+        if monitor and not (
+            math.isnan(row[monitor]) or any(earlier[monitor] >= row[monitor] for earlier in self.history[:-1])
         ):
             self.best_epoch = self.epoch
             self.best = {name: t.detach().clone() for name, t in self.averaged.module.state_dict().items()}

@@ -133,6 +133,10 @@ def test_an_epoch_whose_figure_is_nan_is_not_the_best_and_hides_no_better_one():
 
     result = run(FitConfig(epochs=5), validate=validate, monitor="figure")
     assert torch.equal(weights(result), seen[3])
+    figures = iter([math.nan] * 3)
+    result = run(FitConfig(epochs=3, patience=1), validate=validate, monitor="figure")
+    assert torch.equal(weights(result), seen[-1])  # all three were trained, and none is the best
+    assert len(result.history) == 3
 
 
 def test_other_settings_or_network_than_the_checkpoint_are_refused(tmp_path: Path):
