@@ -93,6 +93,7 @@ def fit(
         UserError: the checkpoint belongs to another configuration or is not seen by every process, the
             batch size is no multiple of the number of processes, there is not one batch, or the loss is no
             longer finite.
+        ValueError: `validate` does not give the figure to monitor.
     """
     accelerator = Accelerator(
         mixed_precision="bf16" if torch.cuda.is_available() else "no",
@@ -151,6 +152,8 @@ def fit(
             if validate is not None:
                 row |= _validate_once(accelerator, validate, averaged.module)
             row["seconds"] = time.perf_counter() - started
+            if monitor and monitor not in row:
+                raise ValueError(f"{monitor!r} is monitored, but an epoch has only {', '.join(row)}: mend validate")
             state.record(row, monitor)
             if checkpoint is not None and is_main:
                 state.save(checkpoint)

@@ -139,6 +139,11 @@ def test_an_epoch_whose_figure_is_nan_is_not_the_best_and_hides_no_better_one():
     assert len(result.history) == 3
 
 
+def test_a_monitored_figure_that_nobody_gives_is_named():
+    with pytest.raises(ValueError, match=r"'figure' is monitored, but an epoch has only epoch, loss, other, seconds"):
+        run(FitConfig(epochs=1), validate=lambda _: {"other": 1.0}, monitor="figure")
+
+
 def test_other_settings_or_network_than_the_checkpoint_are_refused(tmp_path: Path):
     run(FitConfig(epochs=1), tmp_path)
     with pytest.raises(UserError, match="other settings"):
