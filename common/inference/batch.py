@@ -35,9 +35,14 @@ def map_chunks(
     Args:
         function: takes 1 to `chunk_size` items; what it raises is raised here.
         items: may be endless; it is read as the work goes on.
-        chunk_size: items in a call.
+        chunk_size: items in a call, at least 1.
         n_workers: threads; by default one for each available core.
+
+    Raises:
+        ValueError: chunk_size below 1.
     """
+    if chunk_size < 1:  # of 0 items a chunk is empty, which looks like the end
+        raise ValueError(f"chunk_size is {chunk_size}, and must be at least 1")
     iterator = iter(items)
     n_workers = n_workers or available_cores()
     pending: deque[Future[Result]] = deque()

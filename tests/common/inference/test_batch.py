@@ -19,6 +19,12 @@ def test_is_map_in_order(items: list[int], chunk_size: int, n_workers: int):
     assert all(len(chunk) == chunk_size for chunk in chunks[:-1])
 
 
+@pytest.mark.parametrize("chunk_size", [0, -1])
+def test_chunks_of_no_items_are_refused(chunk_size: int):
+    with pytest.raises(ValueError, match=f"chunk_size is {chunk_size}"):
+        list(map_chunks(len, range(3), chunk_size))
+
+
 def test_order_holds_when_early_chunks_are_slow():
     def work(chunk: list[int]) -> int:
         time.sleep(0.02 if chunk[0] % 2 == 0 else 0)
