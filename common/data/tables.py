@@ -143,7 +143,7 @@ def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     Frames have the columns and dtypes of the first that has rows, and lose their index.
 
     Raises:
-        ValueError: not one frame was appended, so that nobody knows the columns.
+        ValueError: not one frame was appended, so that nobody knows the columns; or one has other columns.
     """
     import pyarrow
     import pyarrow.parquet
@@ -162,6 +162,8 @@ def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
 
         def append(frame: pd.DataFrame) -> None:
             nonlocal writer, blank
+            if writer and {*map(str, frame.columns)} != {*writer.schema.names}:  # one too many would be left out
+                raise ValueError(f"{path}: a frame has the columns {[*frame.columns]}, the first {writer.schema.names}")
             table = pyarrow.Table.from_pandas(frame, schema=writer.schema if writer else None, preserve_index=False)
             if writer is None and table.num_rows == 0:
                 blank = table

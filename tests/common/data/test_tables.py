@@ -225,6 +225,25 @@ def test_frames_without_rows_decide_no_types(tmp_path: Path):
     assert pd.read_parquet(tmp_path / "b.parquet").shape == (0, 1)
 
 
+@pytest.mark.parametrize("columns", [["x", "y", "z"], ["x"], ["x", "z"]])
+def test_frames_of_other_columns_are_refused(tmp_path: Path, columns: list[str]):
+    frames = [
+        pd.DataFrame({"x": [1], "y": [2]}),
+        pd.DataFrame({"y": [4], "x": [3]}),  # in another order they are the same
+        pd.DataFrame({column: [5] for column in columns}),
+    ]
+
+    def append_all(frames: list[pd.DataFrame]) -> None:
+        with append_parquet(tmp_path / "a.parquet") as append:
+            for frame in frames:
+                append(frame)
+
+    append_all(frames[:2])
+    assert pd.read_parquet(tmp_path / "a.parquet").to_dict("list") == {"x": [1, 3], "y": [2, 4]}
+    with pytest.raises(ValueError, match=r"a\.parquet: a frame has the columns \['x'.*, the first \['x', 'y'\]"):
+        append_all(frames)
+
+
 def test_appending_that_fails_leaves_what_was_there(tmp_path: Path):
     path = tmp_path / "t.parquet"
     path.write_bytes(b"before")
