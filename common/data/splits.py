@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,11 @@ def grouped_folds(strata: NDArray[Any], groups: NDArray[Any], n_folds: int = 5, 
     return folds
 
 
-def join_groups(*groupings: NDArray[Any]) -> NDArray[np.int64]:
+def join_groups(*groupings: NDArray[Any] | Sequence[Any]) -> NDArray[np.int64]:
     """Merge groupings: rows that share a value in any of them, directly or through others, get one group.
 
     Args:
-        groupings: one or more (N,) arrays of hashable values. A missing value (None, NaN) joins nothing.
+        groupings: one or more (N,) arrays or lists of hashable values. A missing value (None, NaN) joins nothing.
 
     Returns:
         (N,) group of each row, numbered from 0 in the order of first appearance.
@@ -68,7 +69,7 @@ def join_groups(*groupings: NDArray[Any]) -> NDArray[np.int64]:
     for grouping in groupings:
         if len(grouping) != n_rows:
             raise ValueError(f"groupings of {n_rows} and {len(grouping)} rows cannot be joined")
-        codes, values = pd.factorize(np.asarray(grouping))
+        codes, values = pd.factorize(pd.Series(grouping))  # as an array, a list of texts and NaN would hold 'nan'
         known = np.flatnonzero(codes >= 0)
         rows.append(known)
         nodes.append(codes[known] + n_nodes)

@@ -73,6 +73,8 @@ def test_join_goes_through_any_chain_of_shared_values() -> None:
 def test_missing_values_join_nothing() -> None:
     assert join_groups(np.array([None, "ann", None, "ann"], dtype=object)).tolist() == [0, 1, 2, 1]
     assert join_groups(np.array([np.nan, 1.0, np.nan])).tolist() == [0, 1, 2]
+    assert join_groups(["ann", np.nan, np.nan, "ann"]).tolist() == [0, 1, 2, 0]  # a list makes no text of them
+    assert join_groups([1, "1", None, None]).tolist() == [0, 1, 2, 3]
 
 
 def test_join_refuses_nothing_and_unequal_lengths() -> None:
