@@ -310,7 +310,7 @@ def parse_times(texts: pd.Series) -> tuple[NDArray[np.datetime64], list[str]]:
     """Read dates and times as people write them. An offset from UTC is cut off: the wall-clock time is kept.
 
     Whether a column has day/month/year or month/day/year is decided by the whole of it: which of the two
-    exceeds 12 more often is the day; where neither does, the first is.
+    exceeds 12 more often is the day; where neither does, the first is. Years of two digits are 1969 to 2068.
 
     Args:
         texts: (N,).
@@ -336,7 +336,8 @@ def parse_times(texts: pd.Series) -> tuple[NDArray[np.datetime64], list[str]]:
         if max(over) == 0:
             notes.append("no day or month exceeds 12: dates are read as day/month/year")
     day, month = ("e", "d") if swap else ("d", "e")
-    year = np.where(short, number["f"] + np.where(number["f"] < 100, 2000, 0), number["a"])
+    century = np.where(number["f"] < 69, 2000, 1900)  # as POSIX has it: 68 is 2068, 69 is 1969
+    year = np.where(short, number["f"] + np.where(number["f"] < 100, century, 0), number["a"])
     days, valid = _calendar_days(
         year, np.where(short, number[month], number["b"]), np.where(short, number[day], number["c"])
     )
