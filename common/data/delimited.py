@@ -288,6 +288,7 @@ def parse_numbers(texts: pd.Series) -> NDArray[np.float64]:
     """
     import pandas as pd
 
+    texts = texts.astype(object)  # of pandas' own types some hold NA, which is neither true nor false
     if (mark := thousands_mark(texts)) is not None:
         texts = texts.str.replace(mark, "", regex=False)
     numbers = np.array(pd.to_numeric(texts, errors="coerce"), dtype=np.float64)

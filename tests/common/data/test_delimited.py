@@ -169,6 +169,12 @@ def test_numbers_as_people_write_them() -> None:
     assert np.isnan(parse_numbers(pd.Series(["n/a", "", None, "-", "1.5 kWh", "2024-01-01"], dtype=object))).all()
 
 
+@pytest.mark.parametrize("dtype", ["string", "str", "category", object])
+def test_numbers_are_read_from_texts_of_every_type(dtype: str | type) -> None:
+    for cells, numbers in ((["1,5", "x", None], [1.5, np.nan, np.nan]), (["987", "1,234", None], [987, 1234, np.nan])):
+        np.testing.assert_array_equal(parse_numbers(pd.Series(cells, dtype=dtype)), numbers)
+
+
 def test_what_marks_part_in_another_way_than_thousands_is_no_number() -> None:
     cells = ["1.2.3", "1,2,3", "10.12.2024", "192.168.1.1", "1 2", "06 12 34 56 78", "1,5.2", "1.234.56", "1,234.5,6"]
     assert np.isnan(parse_numbers(pd.Series(cells, dtype=object))).all()
