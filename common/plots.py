@@ -127,7 +127,7 @@ def image_grid(
     width, height = cell * min(n_columns, len(images)), sum(heights) + above
     # Placed by hand: a layout engine would let long captions squeeze the pictures.
     figure = _new_figure(width, height, layout=None)
-    figure.text(0.06 / width, 1 - 0.08 / height, title, ha="left", va="top", fontsize=11)
+    figure.text(0.06 / width, 1 - 0.08 / height, title, ha="left", va="top", fontsize=11, parse_math=False)
     bottom = height - above
     for row, row_height in zip(rows, heights, strict=True):
         bottom -= row_height
@@ -139,7 +139,7 @@ def image_grid(
             if captions is not None:
                 axes.text(
                     (box[0] + box[2] / 2) / width, (box[1] - 0.04) / height, captions[i],
-                    transform=figure.transFigure, ha="center", va="top", fontsize=8,
+                    transform=figure.transFigure, ha="center", va="top", fontsize=8, parse_math=False,
                     color=PALETTE[1] if wrong is not None and wrong[i] else "black",
                 )  # fmt: skip
     return figure
@@ -167,8 +167,8 @@ def plot_confusion_matrix(matrix: NDArray[np.integer], names: Sequence[str], tit
             color="white" if share > 0.6 else QUIET if count == 0 else "black",
         )  # fmt: skip
     ticks = range(len(names))
-    axes.set_xticks(ticks, names, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, names)
+    axes.set_xticks(ticks, names, rotation=30, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(ticks, names, parse_math=False)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     axes.grid(visible=False)
     axes.tick_params(length=0)

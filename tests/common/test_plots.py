@@ -46,6 +46,17 @@ def test_grid_shows_every_image_whole_with_its_caption(tmp_path: Path) -> None:
         assert shown == pytest.approx(height / width, rel=0.05)
 
 
+def test_dollars_in_captions_and_names_are_no_formulas(tmp_path: Path) -> None:
+    for text in ("$^$", "from $5 to $6"):
+        figures = (
+            image_grid([np.zeros((9, 9), np.uint8)], [text], title=text),
+            plot_confusion_matrix(np.eye(2, dtype=int), [text, "b"]),
+        )
+        for figure in figures:
+            save_figure(figure, tmp_path / "figure.svg")
+            assert (tmp_path / "figure.svg").read_text().count(f"<!-- {text} -->") == 2
+
+
 def test_captions_never_shrink_the_pictures(tmp_path: Path) -> None:
     images = [np.full((20, 20, 3), 1, np.uint8)] * 4
     areas = [
