@@ -78,7 +78,8 @@ def predict(
 ) -> None:
     """Outline and name every Smurf on images, as COCO results.
 
-    Image ids are listed in the report beside --out; category ids are those of the challenge's archive.
+    Image ids are those of a COCO file among the images, if there is one, and are listed in the report beside --out;
+    category ids are those of the challenge's archive.
     """
     from challenges.radix_smurfs.classifier import load_classifier
     from challenges.radix_smurfs.predict import predict_folder, write

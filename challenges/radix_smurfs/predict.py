@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_smurfs.dataset import CATEGORY_IDS, IMAGE_SUFFIXES, MAX_PIXELS
+from challenges.radix_smurfs.dataset import CATEGORY_IDS, IMAGE_SUFFIXES, MAX_PIXELS, load
 from challenges.radix_smurfs.geometry import Rle, part_to_rle
 from challenges.radix_smurfs.segmenter import Detections, Image, Segmenter, box_mask
 from common.cli import progress
@@ -70,7 +71,8 @@ def _cut_out(detections: Detections, height: int, width: int) -> list[tuple[int,
 class FolderResult:
     """What was found in a folder of images."""
 
-    file_names: tuple[str, ...]  # by image id; sorted
+    file_names: tuple[str, ...]  # sorted
+    image_ids: tuple[int, ...]  # of each image
     found: tuple[list[FoundSmurf], ...]  # of each image
     unreadable: dict[str, str]  # reason by file name
 
@@ -100,7 +102,20 @@ def predict_folder(path: Path, segmenter: Segmenter, classifier: Classifier) -> 
             for smurfs in map_chunks(work, names, 1):
                 found.append(smurfs)
                 advance()
-    return FolderResult(tuple(names), tuple(found), unreadable)
+    return FolderResult(tuple(names), _image_ids(path, names), tuple(found), unreadable)
+
+
+def _image_ids(path: Path, names: Sequence[str]) -> tuple[int, ...]:
+    """The id of each image: that of the COCO file beside them, else another, counted on from there or from 0."""
+    try:
+        dataset = load(path)
+    except UserError:  # images alone
+        return tuple(range(len(names)))
+    dataset.store.close()
+    listed = {record.name: record.id for record in dataset.images}
+    left_out = [entry["image_id"] for entry in dataset.report["left_out"] if "file_name" in entry]
+    others = count(1 + max([*listed.values(), *left_out]))
+    return tuple(listed[name] if name in listed else next(others) for name in names)
 
 
 def coco_results(found: Sequence[Sequence[FoundSmurf]], image_ids: Sequence[int]) -> list[dict[str, Any]]:
@@ -124,8 +139,9 @@ def coco_results(found: Sequence[Sequence[FoundSmurf]], image_ids: Sequence[int]
 
 def write(result: FolderResult, out: Path, report: dict[str, Any]) -> None:
     """Write the results, and beside them `<out>.report.json`, which says which image has which id."""
-    write_json(coco_results(result.found, range(len(result.file_names))), out)
-    images = [{"id": k, "file_name": name} for k, name in enumerate(result.file_names)]
+    write_json(coco_results(result.found, result.image_ids), out)
+    names = zip(result.image_ids, result.file_names, strict=True)
+    images = [{"id": ident, "file_name": name} for ident, name in names]
     categories = [{"id": ident, "name": name} for name, ident in CATEGORY_IDS.items()]
     report = report | {"images": images, "categories": categories, "unreadable": result.unreadable}
     write_json(report, report_path(out))
