@@ -238,6 +238,17 @@ def test_neurips_results(front: str):
         assert interval(metrics["methods"][method]["ndcg@10"]) in front
 
 
+def test_neurips_tells_that_its_encoder_learned_from_the_titles_it_is_asked_for():
+    """The year that is held out lends no keywords, but its titles and abstracts, to which keywords do not belong."""
+    asked = read(REPOSITORY / "benchmarks" / "radix_neurips_metrics.json")["years"]["asked"]
+    card = (REPOSITORY / "challenges" / "radix_neurips" / "README.md").read_text("utf-8")
+    introduction = card.partition("**Title as the query")[2].partition("| method |")[0]
+    assert f"trained on titles and abstracts of {asked}, too" in introduction
+    cells = read(REPOSITORY / "notebooks" / "radix_neurips.ipynb")["cells"]
+    (second_ruler,) = (text for cell in cells if (text := "".join(cell["source"])).startswith("**The second ruler**"))
+    assert f"trained on titles and abstracts of {asked}, too" in second_ruler
+
+
 def test_neurips_meets_its_floors():
     methods = read(REPOSITORY / "benchmarks" / "radix_neurips_metrics.json")["methods"]
     floors = {"hybrid": 0.30, "hybrid, adapted": 0.32, "dense, adapted": 0.25}

@@ -169,7 +169,11 @@ def hybrid(
 
 
 def title_view(asked: Corpus, encoded: Mapping[str, Encoded], phrases: Keyphraseness) -> dict[str, Values]:
-    """The title of each paper as query, the abstracts as papers, its own abstract as the one that is right."""
+    """The title of each paper as query, the abstracts as papers, its own abstract as the one that is right.
+
+    No held-out test of an encoder that was trained on titles and abstracts of these papers, as `train` does of the last
+    years, `held_out` or not.
+    """
     titles, abstracts = [(title, "") for title in asked.titles], [("", abstract) for abstract in asked.abstracts]
     scores = all_scores(titles, abstracts, encoded, phrases, lambda part: (part.title, part.abstract))
     own = {row: [row] for row in range(len(asked))}
