@@ -1,6 +1,7 @@
 """Every figure that the README states is the one in the committed JSON."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,13 @@ def test_coding(page: str, measured: dict[str, Any]):
     at = coding["n_coded"].index(120)
     assert coding["asked"]["mean"][at] >= FLOOR_F1
     assert coding["asked"]["mean"][at] - coding["random"]["mean"][at] > 3 * coding["asked"]["sd"][at]
+
+
+def test_the_notebook_reads_its_figures_and_tells_none_by_hand():
+    """A share or score in its prose would be measured by no command."""
+    cells = json.loads((REPOSITORY / "notebooks" / "avalanche.ipynb").read_text("utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert re.findall(r"\d\.\d+", prose) == []
 
 
 @pytest.fixture(scope="module")
