@@ -131,6 +131,11 @@ class _Columns:
         name = self.names[i]
         return bool(TIME.match(name) or NUMBERED_HOUR.match(name)) and self.kinds[i] in ("number", "empty", "text")
 
+    def names_nobody(self) -> bool:
+        """Whether a table of numbers without a header begins with readings; ids would be whole, and one column more."""
+        whole = self.is_whole(0) and not (len(self.names) % 24 == 0 and self.is_whole(1))
+        return self.kinds[0] == "number" and not whole
+
     def counts_hours(self, i: int) -> bool:
         """Whether the column numbers hours: by name, or because it goes up by one, maybe again and again."""
         numbers = self.numbers_of(i)
@@ -173,7 +178,8 @@ def _guess(columns: _Columns) -> str:
         return "rows"
     numbers = [i for i in columns.everything if kinds[i] == "number"]
     if not columns.source.header and len(numbers) >= max(2, n_columns - 1):
-        return "rows"
+        is_turned = columns.names_nobody() and n_columns % 24 and len(columns.source.read([0], ())[0][0]) % 24 == 0
+        return "columns" if is_turned else "rows"
     is_narrow = len(numbers) > 1 and n_columns < 20
     if (
         is_narrow
@@ -276,7 +282,7 @@ def _rows(columns: _Columns) -> Layout:
     household = columns.household
     if household is None:
         if not columns.source.header:
-            others = [0]
+            others = [] if columns.names_nobody() else [0]
         ranked = sorted(others, key=lambda i: (not _is_id_name(columns, i), columns.kinds[i] != "text", i))
         household = ranked[0] if ranked else None
     hours = columns.hour_names if columns.source.header else list(columns.everything)

@@ -81,6 +81,26 @@ def test_layouts_are_found(columns: dict, expected: tuple):
     assert found(columns) == expected
 
 
+@pytest.mark.parametrize(
+    ("columns", "kind", "household"),
+    [
+        ([[1, 2, 3], *[[0.1, 0.2, 0.3]] * 47], "rows", 0),
+        ([["a", "b"], *[[0.1, 0.2]] * 48], "rows", 0),
+        ([[101, 102], *[[10, 20]] * 48], "rows", 0),
+        ([[0.079, 0.1, 0.079], *[[0.1, 0.2, 0.3]] * 47], "rows", None),
+        ([[79, 100, 79], *[[110, 20, 33]] * 47], "rows", None),
+        ([USED[:48]] * 5, "columns", None),
+    ],
+)
+def test_numbers_without_a_header_are_readings_from_the_first_column_on_where_none_has_ids(
+    columns: list, kind: str, household: int | None
+):
+    table = source({f"column {i + 1}": cells for i, cells in enumerate(columns)}, header=False)
+    layout = find_layout(table, ReadOptions())
+    assert (layout.kind, layout.household, layout.time) == (kind, household, None)
+    assert layout.values == [i for i in range(len(columns)) if i != household]
+
+
 def test_epochs_are_times_and_long_ids_are_not():
     epochs = [1_700_000_000 // 3600 * 3600 + 3600 * i for i in range(48)] * 2
     ids = [1_600_000_001] * 48 + [1_600_000_007] * 48
