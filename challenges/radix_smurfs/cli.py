@@ -279,20 +279,21 @@ def evaluate(
     """Score the segmenter's masks on annotated images: mAP50 and mAP50-95 with intervals, curve, worst images."""
     from challenges.radix_smurfs.dataset import load
     from challenges.radix_smurfs.evaluate import evaluate as evaluate_segmenter
-    from challenges.radix_smurfs.evaluate import headline, score, write
+    from challenges.radix_smurfs.evaluate import headline, image_keys, score, write
     from challenges.radix_smurfs.segmenter import load_segmenter
-    from common.artifacts import fingerprint, load_artifact
+    from common.artifacts import load_artifact
 
     path, generated = _data_or_sample(data)
     check_output(out / "metrics.json")
     dataset = load(path)
     evaluation = evaluate_segmenter(dataset, load_segmenter(model))
-    seen = load_artifact(model, "radix_smurfs").manifest.data_fingerprint == fingerprint([path])
+    trained_on = frozenset(load_artifact(model, "radix_smurfs").manifest.config.get("trained_on", ()))
+    seen = sum(key in trained_on for key in image_keys(dataset))
     metrics = score(evaluation) | {"seen_in_training": seen, "input": dataset.report}
     write(dataset, evaluation, metrics, out)
     text = f"{out}: {describe_data(path, generated)}: {headline(metrics)}"
     if seen:
-        text += "; these images were trained on, so this says nothing about new ones"
+        text += f"; {seen} of them were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 

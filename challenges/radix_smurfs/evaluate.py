@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,6 +72,11 @@ def evaluate(dataset: SmurfDataset, segmenter: Segmenter) -> Evaluation:
     return Evaluation(
         dataset.images, truth_of(dataset, dataset.images), tuple(predict_masks(dataset, dataset.images, segmenter))
     )
+
+
+def image_keys(dataset: SmurfDataset) -> list[str]:
+    """Of each image eight hex digits of its file's sha256, by which a model remembers what it was trained on."""
+    return [hashlib.sha256(dataset.store.read(record.name)).hexdigest()[:8] for record in dataset.images]
 
 
 def truth_of(dataset: SmurfDataset, records: Sequence[ImageRecord]) -> tuple[tuple[Rle, ...], ...]:

@@ -102,14 +102,23 @@ def to_int8(model: bytes, images: Iterable[NDArray[np.uint8]], size: int) -> byt
 
 
 def write_artifact(
-    out: Path, model: bytes, *, recipe: Mapping[str, Any], metrics: Mapping[str, Any], data_fingerprint: str
+    out: Path,
+    model: bytes,
+    *,
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    data_fingerprint: str,
+    trained_on: Sequence[str],
 ) -> None:
-    """Write the segmenter into the folder `out`."""
+    """Write the segmenter into the folder `out`; `trained_on` are the `evaluate.image_keys` of its images."""
     save_artifact(
         out,
         challenge="radix_smurfs",
         files={"model.onnx": model},
-        config={"recipe": dict(recipe), "score_threshold": SCORE_THRESHOLD, "iou_threshold": IOU_THRESHOLD},
+        config={
+            "recipe": dict(recipe), "score_threshold": SCORE_THRESHOLD, "iou_threshold": IOU_THRESHOLD,
+            "trained_on": sorted(trained_on),
+        },
         labels={"segment": ["smurf"]},
         input={
             "layout": "NHWC, uint8, RGB", "multiple": STRIDE, "image_size": IMAGE_SIZE,

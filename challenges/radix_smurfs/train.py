@@ -32,7 +32,15 @@ from challenges.radix_smurfs.compositing import (
     instance_map,
 )
 from challenges.radix_smurfs.dataset import SmurfDataset, folds, load, read_intact
-from challenges.radix_smurfs.evaluate import Evaluation, Predictions, curve, predict_masks, score, truth_of
+from challenges.radix_smurfs.evaluate import (
+    Evaluation,
+    Predictions,
+    curve,
+    image_keys,
+    predict_masks,
+    score,
+    truth_of,
+)
 from challenges.radix_smurfs.export import exported, segmenter_of, write_artifact
 from challenges.radix_smurfs.geometry import rle_to_mask
 from challenges.radix_smurfs.model import LITE0, MASK_STRIDE, SmurfNet, segmentation_loss
@@ -225,5 +233,8 @@ def train(data: TrainingSet, out: Path, runs: Path, recipe: Recipe) -> dict[str,
     _, int8 = exported(net, [example.image for example in data.examples])
     metrics = metrics | {"final_history": history}
     if is_main_process():
-        write_artifact(out, int8, recipe=asdict(recipe), metrics=metrics, data_fingerprint=data.fingerprint)
+        write_artifact(
+            out, int8, recipe=asdict(recipe), metrics=metrics, data_fingerprint=data.fingerprint,
+            trained_on=image_keys(data.dataset),
+        )  # fmt: skip
     return metrics
