@@ -116,16 +116,13 @@ def evaluate(
     from challenges.radix_movies.dataset import load
     from challenges.radix_movies.evaluate import evaluate as evaluate_model
     from challenges.radix_movies.metrics import headline
-    from challenges.radix_movies.predict import load_model
-    from common.artifacts import load_artifact
 
     path, generated = _data_or_sample(data)
     check_output(out / "metrics.json")
-    fingerprint = load_artifact(model, "radix_movies").manifest.data_fingerprint
-    metrics = evaluate_model(load_model(model), load(path, labelled=True), out, fingerprint)
+    metrics = evaluate_model(model, load(path, labelled=True), out)
     text = f"{out}: {metrics['n_films']} films of {describe_data(path, generated)}: {headline(metrics)}"
     if metrics["seen_in_training"]:
-        text += "; these films were trained on, so this says nothing about new ones"
+        text += f"; {metrics['seen_in_training']} of them were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 

@@ -85,6 +85,11 @@ def load_model(directory: Path = DEFAULT_MODEL, text_encoder: Path = TEXT_ENCODE
 
 def predict_features(model: Model, features: Features) -> Probabilities:
     """Run the head on N films."""
+    return Probabilities(*model.head.run(["synopsis", "poster", "synopsis+poster"], head_inputs(model, features)))
+
+
+def head_inputs(model: Model, features: Features) -> dict[str, NDArray[Any]]:
+    """N films as the head takes them."""
     rows = [model.lexicon.row(text) for text in features.texts]
     longest = max([len(columns) for columns, _ in rows], default=0)
     columns = np.full((len(rows), longest), len(model.lexicon.terms), np.int64)  # the last row of weights is 0
@@ -92,16 +97,12 @@ def predict_features(model: Model, features: Features) -> Probabilities:
     for i, (row_columns, row_weights) in enumerate(rows):
         columns[i, : len(row_columns)] = row_columns
         weights[i, : len(row_weights)] = row_weights
-    found = model.head.run(
-        ["synopsis", "poster", "synopsis+poster"],
-        {
-            **{f"text_{i}": np.ascontiguousarray(features.text[:, i]) for i in range(features.text.shape[1])},
-            "vector": features.poster,
-            "columns": columns,
-            "weights": weights,
-        },
-    )
-    return Probabilities(*found)
+    return {
+        **{f"text_{i}": np.ascontiguousarray(features.text[:, i]) for i in range(features.text.shape[1])},
+        "vector": features.poster,
+        "columns": columns,
+        "weights": weights,
+    }
 
 
 @dataclass(frozen=True)
