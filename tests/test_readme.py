@@ -214,6 +214,7 @@ def test_movies_meet_their_floors():
     rates = benchmark["films_per_processor_second"]
     assert f"{rates['ours']:.0f} films a second" in card
     assert f"{rates['eager']:.0f}, {benchmark['speed_up']:.1f} times" in card
+    assert f"`python benchmarks/radix_movies.py --films {benchmark['films']}`" in card  # the command that measured it
 
 
 NEURIPS_METRICS = ("ndcg@10", "mrr", "recall@10", "recall@100", "map@100")
