@@ -67,6 +67,7 @@ def methods() -> list[Method]:
         Method("random labels", "nothing", _random),
         Method("k-means, raw series", "all hours / mean", _in_space(_series_space, _k_means)),
         Method("k-means, profiles", "48-hour profile / mean", _in_space(_profile_space, _k_means)),
+        Method("k-means, log profiles", "48-hour profile, log kWh", _in_space(_log_profile_space, _k_means)),
         Method("k-shape, profiles", "48-hour profile, z-scores", _in_space(_z_profile_space, _k_shape), _tslearn),
         Method("DTW k-means, profiles", band, _in_space(_profile_space, _dtw_k_means), _tslearn),
         Method("k-means, features", features, _in_space(_feature_space, _k_means)),
@@ -111,6 +112,11 @@ def _series_space(_: Series) -> Place:
 
 def _profile_space(_: Series) -> Place:
     return lambda readings: _over_mean(mean_profiles(readings))
+
+
+def _log_profile_space(_: Series) -> Place:
+    """Level and shape at once, as ours sees them; the other profiles and the series are told no level."""
+    return lambda readings: np.log(np.maximum(mean_profiles(readings), MIN_KWH))
 
 
 def _z_profile_space(_: Series) -> Place:

@@ -100,6 +100,18 @@ def test_every_method_is_scored_and_none_sees_the_truth(few_candidates: None, co
         np.testing.assert_array_equal(first, second, err_msg=name)
 
 
+def test_a_simple_method_sees_the_level_as_ours_does() -> None:
+    """Else the comparison would credit ours with what the others are not shown."""
+    rng = np.random.default_rng(0)
+    small_and_large = np.arange(40) % 2
+    kwh = rng.normal(1, 0.1, (40, 28, 24)) * (1 + 2 * small_and_large)[:, None, None]
+    dates = np.arange("2024-01-01", "2024-01-29", dtype="datetime64[D]")
+    simple = [method for method in methods() if method.name in ("k-means, profiles", "k-means, log profiles")]
+    blind, sees = compare_methods(kwh.astype(np.float32), dates, 2, small_and_large, compared=simple)
+    assert abs(blind["ari"]["estimate"]) < 0.2
+    assert sees["ari"]["estimate"] == 1
+
+
 @KINDS
 def test_every_method_assigns_the_even_weeks(few_candidates: None, compared: list[Method]) -> None:
     planted = sample.generate(90, 3, seed=1, n_days=30)
