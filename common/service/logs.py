@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TextIO
 
 logger = logging.getLogger("common.service")
 
@@ -28,6 +29,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name for it
+        """Nothing: a line that cannot be written is lost. Told on stderr, this came back as the next line to write."""
+
+
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
     """Send the service's log, and what uvicorn has to say, to stderr while the block runs.
@@ -40,7 +46,7 @@ def log_to_stderr() -> Iterator[None]:
     outlet, inlet = os.pipe()
     os.dup2(inlet, 2)
     os.close(inlet)
-    handler = logging.StreamHandler(os.fdopen(real, "w", encoding="utf-8"))
+    handler = _Handler(os.fdopen(real, "w", encoding="utf-8"))
     handler.setFormatter(JsonFormatter())
     for name, level in (("common.service", logging.INFO), ("uvicorn", logging.WARNING), ("asyncio", logging.ERROR)):
         destination = logging.getLogger(name)

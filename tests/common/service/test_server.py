@@ -242,6 +242,23 @@ def test_the_log_is_one_json_object_a_line(service: Service):
     assert any("ZeroDivisionError" in line.get("traceback", "") for line in lines)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, where no byte can be written")
+def test_a_log_that_cannot_be_written_holds_up_nobody(toy_path: Path):
+    """The disk of the log is full. What the logger has to say of that went to the log, too, and all waited for ever."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - no file of ours
+        process = subprocess.Popen([sys.executable, str(toy_path)], stdout=subprocess.PIPE, stderr=full, text=True)
+    with process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().strip()
+            for _ in range(20):
+                assert httpx.get(f"{address}/health").status_code == 200
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
 def test_an_address_that_cannot_be_had_is_the_users_mistake():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
