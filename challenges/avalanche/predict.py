@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from common.inference.batch import Engine
 
 NOWHERE: Final = -1
 """`theme_id` of answers without a theme."""
+_PICTURE: Final = re.compile(r"(?:map|tree)(?:_\d+)?\.png")
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def write(survey: Survey, discoveries: Sequence[Discovery], out: Path, settings:
         if len(found.themes) > 1:
             pictures.append(out / f"tree{suffix}.png")
             save_figure(draw_tree(found), pictures[-1])
-    for old in (*out.glob("map*.png"), *out.glob("tree*.png")):
-        if old not in pictures:  # of an earlier run with other questions
+    for old in out.glob("*.png"):
+        if _PICTURE.fullmatch(old.name) and old not in pictures:  # of an earlier run with other questions
             old.unlink()
     written = Written(out / "themes.parquet", out / "report.json", out / "themes.md", tuple(pictures))
     with replace_atomically(written.page) as temporary:

@@ -182,6 +182,17 @@ def test_what_is_written_holds_every_answer_and_runs_nothing(
     assert as_markdown(renamed, discoveries[:1]).count("\n### ") == len(found.themes)
 
 
+def test_pictures_of_an_earlier_run_go_and_those_of_somebody_else_stay(
+    sample: Survey, found: Discovery, tmp_path: Path
+):
+    """A user may write into a folder that holds pictures: of the city's map, of a maple, of a tree house."""
+    others = {"map_of_town.png", "maple.png", "treehouse.png", "my map.png"}
+    for name in (*others, "map_7.png", "tree_7.png"):
+        (tmp_path / name).write_bytes(b"")
+    write(replace(sample, questions=sample.questions[:1]), [found], tmp_path, {"seed": 0})
+    assert {path.name for path in tmp_path.glob("*.png")} == others | {"map.png", "tree.png"}
+
+
 def test_the_score_is_one_for_the_coded_themes_themselves_and_zero_for_one_group(sample: Survey):
     question = sample.questions[0]
     coded = question.answers["themes"].explode().dropna()
