@@ -60,7 +60,7 @@ def discover(
     from challenges.avalanche.predict import discover_survey, summarise, write
 
     path, generated = _data_or_sample(data)
-    check_output(out / "report.json")
+    check_output(out / "themes.parquet", path)
     survey = load(path, _columns(column))
     discoveries = discover_survey(survey, seed, engine, model)
     written = write(survey, discoveries, out, {"seed": seed, "encoder": model})
@@ -121,6 +121,7 @@ def evaluate(
     from common.data.tables import write_json
 
     path, generated = _data_or_sample(data)
+    check_output(out, path)
     metrics = evaluate_survey(load(path, _columns(column)), seeds)
     write_json(metrics, out)
     text = f"{out}: {describe_data(path, generated)}: {headline(metrics)}"

@@ -61,6 +61,18 @@ def test_a_mistake_of_the_user_is_one_line(tmp_path: Path):
     assert not (tmp_path / "out").exists()
 
 
+def test_no_command_writes_over_what_it_reads(tmp_path: Path):
+    table = tmp_path / "themes.parquet"
+    pd.DataFrame({"response": ABOUT_PRICE}).to_parquet(table)
+    content = table.read_bytes()
+    for command, out in (("discover", tmp_path), ("evaluate", table)):
+        done = run(command, "--data", table, "--out", out)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"error: {table} is among what is read; choose another place to write\n"
+        assert table.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [table]
+
+
 def test_every_command_takes_the_column_that_a_message_asks_for(tmp_path: Path):
     (tmp_path / "a.csv").write_text("who,what\n1,slow\n")
     for command in ("discover", "dashboard", "evaluate"):
