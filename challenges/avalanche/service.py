@@ -29,6 +29,8 @@ ROUTE = "/v1/themes"
 MAX_QUESTIONS = 50
 MAX_ANSWERS = 30_000
 MAX_CHARACTERS = 20_000  # of one answer
+MAX_CELLS = 2_000_000
+"""MAX_ANSWERS with 65 further columns: each cell becomes an object, and a few kB may hold twenty million."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -91,7 +93,7 @@ def answer(data: bytes) -> SurveyAnswer:
     Raises:
         ItemError: it cannot be read, has no column of answers, or too many or too long ones.
     """
-    with uploaded_table(data) as path:
+    with uploaded_table(data, MAX_CELLS) as path:
         survey = load(path)
         _check(survey)
     return SurveyAnswer(

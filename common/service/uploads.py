@@ -33,17 +33,17 @@ _SEPARATORS: Final = ",;\t|"
 
 
 @contextmanager
-def uploaded_table(data: bytes) -> Iterator[Path]:
+def uploaded_table(data: bytes, max_cells: int = MAX_CELLS) -> Iterator[Path]:
     """Yield the path of a table, which is gone afterwards; its suffix is what its first bytes call for.
 
-    A zip of one file, or gzip, is unpacked.
+    A zip of one file, or gzip, is unpacked. A text or parquet file of more than `max_cells` is refused.
 
     Raises:
         ItemError: it is damaged or too large, or the block raised a UserError, which is told without the path.
     """
     try:
         table = _unpacked(data)
-        suffix = _suffix(table)
+        suffix = _suffix(table, max_cells)
     except (EOFError, OSError, ValueError, zlib.error) as error:
         raise ItemError("unreadable", "the file is damaged; copy or export it again") from error
     except UserError as error:
@@ -78,19 +78,19 @@ def _open_zip(data: bytes) -> ZipStore:
     return ZipStore("the file", io.BytesIO(data), lambda size, at: data[at : at + size], limits)
 
 
-def _suffix(table: bytes) -> str:
+def _suffix(table: bytes, max_cells: int) -> str:
     """.csv for whatever is not known; what cannot be read as such is told by who reads it."""
     if table.startswith(_ZIP):
         _open_zip(table).close()  # it may have come out of gzip; its reader counts the cells
         return ".xlsx"
     if table.startswith(b"PAR1"):
-        _check_parquet(table)
+        _check_parquet(table, max_cells)
         return ".parquet"
-    _check_text(table)
+    _check_text(table, max_cells)
     return ".csv"
 
 
-def _check_parquet(table: bytes) -> None:
+def _check_parquet(table: bytes, max_cells: int) -> None:
     """Refuse what is small on disk and fills the memory: repeated values, lists of them, one long text many times."""
     import pyarrow.parquet as pq
 
@@ -99,7 +99,7 @@ def _check_parquet(table: bytes) -> None:
     _check("holds", len(columns), MAX_COLUMNS, "columns")
     groups = [about.metadata.row_group(i) for i in range(about.num_row_groups)]
     n_values = [sum(group.column(i).num_values for group in groups) for i in range(len(columns))]
-    _check("holds", sum(n_values), MAX_CELLS, "cells")
+    _check("holds", sum(n_values), max_cells, "cells")
     _check("unpacks to", unpacked_size(table, about.metadata), MAX_UNPACKED_BYTES, "bytes")
     n_fixed = sum(n * column.length for n, column in zip(n_values, columns, strict=True) if column.length)
     _check("unpacks to", n_fixed, MAX_UNPACKED_BYTES, "bytes")
@@ -122,7 +122,7 @@ def _text_bytes(array: pyarrow.Array) -> int:
     return _text_bytes(array.flatten()) if pa.types.is_nested(array.type) else 0
 
 
-def _check_text(table: bytes) -> None:
+def _check_text(table: bytes, max_cells: int) -> None:
     """Refuse long lines, and short ones below a long header: readers fill them up to its columns."""
     import pyarrow as pa
 
@@ -131,7 +131,7 @@ def _check_text(table: bytes) -> None:
     n_rows = max(table.count(b"\n"), table.count(b"\r"))
     text = as_utf8(pa.py_buffer(table))
     usual = max(_usual_width(text, separator) for separator in _SEPARATORS)
-    _check("holds", n_rows * usual, MAX_CELLS, "cells")
+    _check("holds", n_rows * usual, max_cells, "cells")
 
 
 def _usual_width(text: pyarrow.Buffer, separator: str) -> int:

@@ -1,5 +1,6 @@
 """The service: a file of answers in, themes out; whatever is sent."""
 
+import gzip
 import io
 import zipfile
 from collections.abc import Iterator
@@ -77,8 +78,9 @@ def test_a_theme_that_everybody_names_has_a_share_of_one(client: TestClient):
         (b"question,answer\n" + b"".join(b"q%d,I like it\n" % i for i in range(51)), "51 questions"),
         (b"answer\n" + b"".join(b"a%d\n" % i for i in range(20_000)) + b"\n" * 100, "20,000 answers"),
         (b"answer" + b"," * 30_000 + b"\n1\n", "20,000 columns"),
+        (gzip.compress(b"answer\n" + b"x\n" * 2_100_000), "2,000,000 cells"),  # 4 kB; as objects a gigabyte
     ],
-    ids=["no answers", "no zip", "long answer", "questions", "answers", "columns"],
+    ids=["no answers", "no zip", "long answer", "questions", "answers", "columns", "cells"],
 )
 def test_what_cannot_be_used_is_told_and_is_no_server_error(
     client: TestClient, data: bytes, words: str, monkeypatch: pytest.MonkeyPatch
