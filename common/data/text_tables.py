@@ -101,8 +101,8 @@ def find_columns(
 
 
 def name_some(columns: Sequence[str]) -> str:
-    """The first columns' names, for messages."""
-    return ", ".join(map(repr, columns[:8])) + (" ..." if len(columns) > 8 else "")
+    """The first columns' names, for messages; without a header the first row may stand there, with whole texts."""
+    return ", ".join(repr(name[:60]) for name in columns[:8]) + (" ..." if len(columns) > 8 else "")
 
 
 def _only(path: Path, names: Sequence[str], ignore: str = "", or_zip: bool = False) -> str:

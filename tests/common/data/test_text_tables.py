@@ -165,6 +165,7 @@ def test_a_separator_at_the_end_of_rows_shifts_no_names(tmp_path: Path):
         ({"a.csv": b""}, "empty"),
         ({"a.csv": b"\n\n"}, "no text"),
         ({"a.csv": b"id,text\n"}, r"no rows below the header \('id', 'text'\)"),
+        ({"a.csv": b"x" * 1_000_000}, r"no rows below the header \('x{60}'\); export it again$"),  # a text on one line
         ({"a.csv": b"\x7fELF\0\0,\0\1"}, "not text"),
         ({"a.parquet": b"PAR1 and no more"}, "not a readable parquet file"),
         ({"a.zip": b"PK, and no more"}, "a.zip"),
