@@ -34,6 +34,7 @@ FORMATS: Final = (
 TIME_BASE: Final = Fraction(1, 90_000)  # as MPEG's; holds every usual rate
 DEFAULT_RATE: Final = Fraction(25)
 MAX_FAILURES: Final = 20  # to find the next packet, one after the other
+MAX_PAUSE_S: Final = 6 * 3600  # between two frames: an MP4 holds little more, and a film has none such
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Damage:
     """What could not be used, counted while frames are read."""
 
     n_packets: int = 0  # that the decoder refused
-    n_without_time: int = 0  # frames that had no time, or one before their predecessor's
+    n_without_time: int = 0  # frames that had no time, or one before their predecessor's or MAX_PAUSE_S behind it
     cut_off: bool = False  # its index names what lies behind its end (MP4, MOV only), or reading was given up
 
 
@@ -121,6 +122,8 @@ def read_frames(info: VideoInfo, damage: Damage | None = None) -> Iterator[Frame
             if start is None:
                 start = time
             relative = None if time is None or start is None else time - start
+            if relative is not None and last is not None and relative - last > MAX_PAUSE_S:  # the clock was set
+                start, relative = time - last - step, None
             if relative is None or (last is not None and relative <= last):
                 damage.n_without_time += 1
                 relative = 0.0 if last is None else last + step

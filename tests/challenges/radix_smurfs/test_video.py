@@ -83,6 +83,17 @@ def test_a_copy_has_the_same_size_rate_times_and_colours_and_plays_in_browsers(t
     assert data.index(b"moov") < data.index(b"mdat")  # a browser can begin before it has everything
 
 
+def test_hours_between_two_frames_are_a_clock_that_was_set_not_a_film(tmp_path: Path):
+    """An MP4 can hold no longer pause; nor has a film one. A camera may begin at 0 and go on at the time of day."""
+    source = make(tmp_path / "a.mkv", times=lambda k: Fraction(k, RATE) + (k > 10) * 30_000)
+    damage = Damage()
+    frames = list(read_frames(probe(source), damage))
+    np.testing.assert_allclose([f.time_s for f in frames], np.arange(24) / RATE, atol=2e-3)
+    assert damage.n_without_time == 1
+    copied = copy(source, tmp_path / "b.mp4")
+    assert len(list(read_frames(copied))) == 24
+
+
 @pytest.mark.parametrize(("audio", "suffix", "becomes"), [("aac", "mp4", "aac"), ("pcm_s16le", "mov", "aac")])
 def test_sound_is_kept(tmp_path: Path, audio: str, suffix: str, becomes: str):
     source = make(tmp_path / f"a.{suffix}", n=30, audio=audio)
