@@ -77,7 +77,8 @@ def probe(path: Path) -> VideoInfo:
     with _opened(path) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
-        audio = container.streams.audio[0].codec_context.name if container.streams.audio else None
+        # A sound of unknown kind has no codec.
+        audio = next((s.codec_context.name for s in container.streams.audio[:1] if s.codec_context), None)
         claimed, codec = stream.frames, stream.codec_context.name
         first = next(_decoded(container, Damage()), None)
     if first is None:
@@ -152,6 +153,8 @@ def _opened(path: Path) -> Iterator[InputContainer]:
             raise UserError(f"{path}: there is no picture in it, only sound or text")
         if container.format.name.endswith("_pipe") or container.format.name == "image2":
             raise UserError(f"{path}: an image, not a video; use predict --images with its folder")
+        if container.streams.video[0].codec_context is None:
+            raise UserError(f"{path}: its pictures are in a format that is not read; convert it to H.264 first")
         yield container
 
 

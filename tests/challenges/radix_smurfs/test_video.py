@@ -94,6 +94,22 @@ def test_hours_between_two_frames_are_a_clock_that_was_set_not_a_film(tmp_path: 
     assert len(list(read_frames(copied))) == 24
 
 
+def test_sound_of_an_unknown_kind_is_left_out_and_pictures_of_one_are_refused(tmp_path: Path):
+    data = make(tmp_path / "a.mp4", audio="aac").read_bytes()
+
+    def with_unknown(kind: bytes) -> Path:
+        start = data.index(kind)
+        about = data.index(b"esds", start)
+        path = tmp_path / "unknown.mp4"
+        path.write_bytes(data[:start] + b"zzzz" + data[start + 4 : about] + b"zzzz" + data[about + 4 :])
+        return path
+
+    assert copy(with_unknown(b"mp4a"), tmp_path / "b.mp4").audio is None
+    assert len(list(read_frames(probe(tmp_path / "b.mp4")))) == 24
+    with pytest.raises(UserError, match=r"unknown\.mp4: its pictures are in a format that is not read"):
+        probe(with_unknown(b"mp4v"))
+
+
 @pytest.mark.parametrize(("audio", "suffix", "becomes"), [("aac", "mp4", "aac"), ("pcm_s16le", "mov", "aac")])
 def test_sound_is_kept(tmp_path: Path, audio: str, suffix: str, becomes: str):
     source = make(tmp_path / f"a.{suffix}", n=30, audio=audio)
