@@ -19,6 +19,7 @@ COLORS: Final[dict[str, Color]] = dict(
     zip(NAMES, ((226, 30, 30), (0, 215, 255), (255, 205, 0), (255, 60, 190)), strict=True)
 )
 """Of outline and label: what is unlike on each is its colour, and plain Smurfs are cyan."""
+TALLEST: Final = 3  # times as high as wide: a tile on a sheet
 _INK: Final = (15, 15, 20)
 
 
@@ -64,6 +65,12 @@ def _label(image: Image, smurf: Marked, thickness: int) -> None:
     cv2.putText(image, text, (x + 2, y - base), cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, thickness, cv2.LINE_AA)
 
 
+def tile_size(shape: tuple[int, ...], width: int) -> tuple[int, int]:
+    """Width and height of a picture of `shape`, (height, width), on a sheet: narrower where it would be too high."""
+    scale = min(width / shape[1], TALLEST * width / shape[0])
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+
+
 def contact_sheet(frames: Sequence[tuple[float, Image]], columns: int = 5, width: int = 384) -> Image:
     """Pictures side by side with their time in seconds, row by row.
 
@@ -72,7 +79,7 @@ def contact_sheet(frames: Sequence[tuple[float, Image]], columns: int = 5, width
     """
     if not frames:
         raise ValueError("a contact sheet of no frames")
-    height = round(width * frames[0][1].shape[0] / frames[0][1].shape[1])
+    width, height = tile_size(frames[0][1].shape, width)
     columns = min(columns, len(frames))
     rows = -(-len(frames) // columns)
     sheet = np.full((rows * height, columns * width, 3), 255, np.uint8)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from challenges.radix_smurfs.geometry import part_to_rle, rle_to_mask
-from challenges.radix_smurfs.overlay import Marked, contact_sheet, draw
+from challenges.radix_smurfs.overlay import Marked, contact_sheet, draw, tile_size
 from challenges.radix_smurfs.segmenter import Detections, Segmenter, box_mask
 from challenges.radix_smurfs.tracking import (
     FAINT,
@@ -276,9 +276,7 @@ def _shrunk(image: Image) -> Image:
     """As it goes onto the sheet, so that no full frame is kept."""
     import cv2
 
-    width = 480
-    size = (width, max(1, round(width * image.shape[0] / image.shape[1])))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return cv2.resize(image, tile_size(image.shape, 480), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _stored(found: Path) -> Iterator[pd.DataFrame]:

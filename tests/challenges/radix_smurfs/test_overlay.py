@@ -40,5 +40,7 @@ def test_a_mask_without_a_pixel_is_drawn_as_a_label_alone():
 def test_a_sheet_shows_every_picture_and_refuses_none():
     sheet = contact_sheet([(float(k), PICTURE) for k in range(7)], columns=3, width=160)
     assert sheet.shape == (3 * 120, 3 * 160, 3)
+    strip = np.zeros((16_000, 16, 3), np.uint8)  # as wide as others, sixty would take 26 GB
+    assert contact_sheet([(0.0, strip)] * 7, columns=3, width=160).shape[0] <= 3 * 480
     with pytest.raises(ValueError, match="no frames"):
         contact_sheet([])
