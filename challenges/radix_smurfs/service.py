@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +26,7 @@ from common.service.app import create_service, in_time
 from common.service.errors import ItemError, ServiceError, document_errors
 from common.service.limits import BodyReader, check_token
 from common.service.schema import ModelCard, ServedModel
+from common.service.scratch import scratch_folder
 from common.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def segment_clip(clip: bytes, segmenter: Segmenter, classifier: Classifier, sett
     Raises:
         ServiceError: it is no video, or too large (kind unprocessable).
     """
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "clip"
+    with scratch_folder() as folder:
+        path = folder / "clip"
         path.write_bytes(clip)
         try:
             info = probe(path)
@@ -176,10 +176,10 @@ def segment_clip(clip: bytes, segmenter: Segmenter, classifier: Classifier, sett
                 raise UserError(
                     f"the clip has more than {settings.max_frames} frames; cut it, or run make smurfs-segment"
                 )
-            segment_video(path, Path(folder), segmenter, classifier)
+            segment_video(path, folder, segmenter, classifier)
         except UserError as error:
             raise ServiceError("unprocessable", str(error).replace(str(path), "the file")) from error
-        return (Path(folder) / VIDEO).read_bytes()
+        return (folder / VIDEO).read_bytes()
 
 
 @lru_cache(1)

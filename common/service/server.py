@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from common.errors import UserError
 from common.service.errors import KINDS, error_body, error_headers
 from common.service.logs import log_to_stderr, logger
+from common.service.scratch import remove_scratch
 from common.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         limit = _DRAIN_S + (self.config.timeout_graceful_shutdown or 0) + _LAST_RESORT_S
         # A thread stuck in a decoder must not keep the process.
-        last_resort = threading.Timer(limit, os._exit, (0,))
+        last_resort = threading.Timer(limit, _give_up)
         last_resort.daemon = True
         last_resort.start()
         self._on_drain()
@@ -116,6 +117,11 @@ class _Server(uvicorn.Server):
             server.close()
         await asyncio.sleep(_DRAIN_S)
         await super().shutdown(sockets)
+
+
+def _give_up() -> None:
+    remove_scratch()
+    os._exit(0)
 
 
 def _guarded(settings: ServiceSettings, on_refused: Callable[[str], None]) -> type[H11Protocol]:

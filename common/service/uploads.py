@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import re
-import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from common.data.excel import MAX_CELLS
 from common.data.parquet_pages import unpacked_size
 from common.errors import UserError
 from common.service.errors import ItemError
+from common.service.scratch import scratch_folder
 
 if TYPE_CHECKING:
     import pyarrow
@@ -48,8 +48,8 @@ def uploaded_table(data: bytes, max_cells: int = MAX_CELLS) -> Iterator[Path]:
         raise ItemError("unreadable", "the file is damaged; copy or export it again") from error
     except UserError as error:
         raise ItemError("unreadable", str(error)) from error
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{suffix}"
+    with scratch_folder() as folder:
+        path = folder / f"upload{suffix}"
         path.write_bytes(table)
         try:
             yield path

@@ -233,6 +233,22 @@ def test_sigterm_waits_for_work_but_not_for_slow_clients(service: Service):
     assert seconds < 10
 
 
+@pytest.mark.slow
+def test_what_a_client_sent_does_not_stay_on_the_disk_when_work_is_given_up(
+    toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    service = Service(toy_path, tmp_path / "log.jsonl")
+    with service.connect() as working:
+        working.sendall(b"POST " + PREDICTIONS.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nsleep 60")
+        while "service_batch_size_count 2.0" not in httpx.get(f"{service.address}/metrics").text:
+            pass
+        code, seconds = service.stop()
+    service.process.communicate()
+    assert (code, seconds < 10) == (0, True)
+    assert list(tmp_path.iterdir()) == [service.log]
+
+
 def test_the_log_is_one_json_object_a_line(service: Service):
     httpx.get(f"{service.address}/a%0Ab%22%1b", headers={"X-Request-ID": 'x"y'})
     httpx.post(f"{service.address}{PREDICTIONS}", content=b"bug")
