@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import signal
 import sys
 import threading
@@ -85,6 +86,7 @@ def run(app: typer.Typer, argv: Sequence[str] | None = None) -> NoReturn:
     debug = "--debug" in arguments[:options_end]
     arguments = [a for i, a in enumerate(arguments) if a != "--debug" or i >= options_end]
     _flow_help(app)
+    _lead_closed_streams_nowhere()
     stopped = _prepare_process()
     try:
         app(args=arguments)
@@ -112,6 +114,15 @@ def _flow_help(app: typer.Typer) -> None:
     for verb in app.registered_commands:
         text = inspect.cleandoc(verb.help or inspect.getdoc(verb.callback) or "")
         verb.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
+def _lead_closed_streams_nowhere() -> None:
+    """A stream that the caller closed (2>&-) is None, and the next file that is opened gets its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest that is free
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _prepare_process() -> list[int]:

@@ -53,6 +53,32 @@ def test_success(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("done\n", "")
 
 
+_WRITES = """
+import os, sys
+from common import cli
+app = cli.create_app("demo", "")
+@app.command()
+def work(out: str):
+    with open(out, "w") as file, cli.progress("working") as advance:
+        advance()
+        file.write("result")
+        os.write(2, b"what a C library prints")
+    cli.print_summary({}, "done", as_json=False)
+cli.run(app)
+"""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_command_does_without_streams_that_its_caller_has_closed(tmp_path: Path, closed: str) -> None:
+    """The first file that was opened got the number of the closed one, and with it what libraries print."""
+    out = tmp_path / "out"
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", _WRITES, "work", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stdout == ("done\n" if closed == "2>&-" else "")
+    assert out.read_text() == "result"
+
+
 def test_the_help_of_a_verb_fills_the_width(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "100")
     assert run("work", "--help") == 0
