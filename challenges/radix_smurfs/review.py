@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -181,6 +182,11 @@ class _Handler(BaseHTTPRequestHandler):
     def __init__(self, review: Review, host: str, *arguments: Any) -> None:
         self.review, self.host = review, host
         super().__init__(*arguments)
+
+    def handle(self) -> None:
+        """Requests until the browser leaves, which it may do before an answer is whole."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         """The page, what it shows, and the crops."""

@@ -1,6 +1,8 @@
 """The review over real HTTP: proposals, answers on disk at once, what is refused."""
 
 import json
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -113,6 +115,19 @@ def test_a_length_that_is_none_is_refused(address: str, length: str) -> None:
     connection.request("POST", "/labels", headers=headers)
     assert connection.getresponse().status == 413
     connection.close()
+
+
+def test_a_browser_that_leaves_prints_nothing_on_the_terminal(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A page that is loaded anew resets the connections of the crops that were on their way."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    for _ in range(10):
+        with socket.create_connection((host, int(port))) as leaving:
+            leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, when closed
+            leaving.sendall(b"GET /figures HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    while any(thread.name.endswith("(process_request_thread)") for thread in threading.enumerate()):
+        pass
+    get(address + "/figures")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_unknown_pages_and_foreign_names_are_refused(address: str) -> None:
