@@ -130,11 +130,19 @@ def expected_f1_threshold(probabilities: NDArray[np.floating]) -> float:
 
     Args:
         probabilities: (N,) calibrated, of rows such as will be decided on; at least one row.
+
+    Returns:
+        The threshold; 0.5 where no row can have the tag.
+
+    Raises:
+        ValueError: no rows, or values outside 0 to 1.
     """
     descending = np.sort(np.asarray(probabilities, dtype=np.float64))[::-1]
+    if descending.ndim != 1 or len(descending) == 0 or not ((descending >= 0) & (descending <= 1)).all():
+        raise ValueError("probabilities must be (N,) values from 0 to 1, of at least one row")
     accepted = np.arange(1, len(descending) + 1)
     expected_f1 = 2 * np.cumsum(descending) / (accepted + descending.sum())
-    return float(expected_f1.max() / 2)
+    return float(expected_f1.max() / 2) or 0.5
 
 
 def defined_mean(values: NDArray[np.floating]) -> float:

@@ -137,6 +137,13 @@ def test_no_threshold_has_a_better_expected_f1(probabilities: np.ndarray) -> Non
     assert reached == pytest.approx(max(expected_f1(t) for t in probabilities))
 
 
+def test_a_tag_that_no_row_can_have_is_given_to_none() -> None:
+    assert expected_f1_threshold(np.zeros(3)) > 0
+    for wrong in ([], [np.nan], [1.5], [[0.5]]):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            expected_f1_threshold(np.array(wrong))
+
+
 def test_where_few_have_the_tag_the_expected_f1_decides_better_than_the_best_of_these_few() -> None:
     rng = np.random.default_rng(0)
 
