@@ -49,13 +49,14 @@ def parse_question(kind: type[Question], data: bytes) -> Question:
     """Read a body of JSON, in a model's `decode`.
 
     Raises:
-        ServiceError: it is no JSON, or not of this kind (kind unprocessable); what the client sent is not repeated.
+        ServiceError: it is no JSON, or not of this kind (kind unprocessable); of what the client sent only the
+            beginning of an unknown key is repeated.
     """
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
+        place = ".".join(str(part)[:60] for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
         raise ServiceError("unprocessable", f"{place}: {first['msg']}" if place else first["msg"]) from error
 
 

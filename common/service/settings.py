@@ -1,8 +1,8 @@
 """What of a service can be set, and by which environment variable."""
 
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.errors import UserError
@@ -10,6 +10,11 @@ from common.inference.batch import available_cores
 
 PREFIX = "SERVICE_"
 Settings = TypeVar("Settings", bound="ServiceSettings")
+
+# More than these nobody means, and no machine or clock has.
+Threads = Annotated[int, Field(ge=1, le=1024)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+WholeSeconds = Annotated[int, Field(ge=1, le=86_400)]
 
 
 class ServiceSettings(BaseSettings):
@@ -31,17 +36,17 @@ class ServiceSettings(BaseSettings):
     """Items waiting for a worker; a request that does not fit is refused with 503."""
     max_batch: PositiveInt = 8
     """Items in one call of the model."""
-    n_workers: PositiveInt = Field(default_factory=lambda: available_cores() + 1)
+    n_workers: Threads = Field(default_factory=lambda: available_cores() + 1)
     """Threads that decode and compute: one more than cores, for one often waits for Python's lock or the next batch."""
-    header_timeout_s: PositiveFloat = 10
+    header_timeout_s: Seconds = 10
     """For a request's line and headers, from the first byte of a connection."""
-    body_timeout_s: PositiveFloat = 30
+    body_timeout_s: Seconds = 30
     """For a request's body; slower is cut with 408."""
-    deadline_s: PositiveFloat = 10
+    deadline_s: Seconds = 10
     """From the last byte of the body to the answer; later is 504."""
-    keep_alive_s: PositiveInt = 30
+    keep_alive_s: WholeSeconds = 30
     """An idle connection is closed after this."""
-    shutdown_timeout_s: PositiveInt = 7
+    shutdown_timeout_s: WholeSeconds = 7
     """After SIGTERM, for the requests already taken; those still unfinished get 503."""
 
     @model_validator(mode="after")

@@ -77,6 +77,7 @@ def test_a_question_is_json_at_a_path_of_its_own(questioned: TestClient):
         ({"json": {"text": "a", "times": 99}}, "unprocessable", "times: Input should be less than or equal to 9"),
         ({"json": {}}, "unprocessable", "text: Field required"),
         ({"json": {"text": "a", "<img src=x>": 1}}, "unprocessable", "Extra inputs are not permitted"),
+        ({"json": {"text": "a", "k" * 3000: 1}}, "unprocessable", "k" * 60 + ": Extra inputs are not permitted"),
         ({"content": b"{"}, "unprocessable", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
         ({"content": b"[" * 2900}, "unprocessable", "Invalid JSON"),
         ({"content": b""}, "no_items", "nothing"),
@@ -89,6 +90,7 @@ def test_a_wrong_question_is_told_what_is_wrong(questioned: TestClient, options:
     assert (response.status_code, error["kind"]) == (400 if kind == "malformed" else 422, kind)
     assert told in error["message"]
     assert "<img" not in error["message"]
+    assert len(error["message"]) < 200
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ def test_the_environment_sets_every_limit(monkeypatch: pytest.MonkeyPatch):
         ("SERVICE_QUEUE_SIZE", "31", "less than max_items"),
         ("SERVICE_MAX_HELD_BYTES", "1", "less than max_body_bytes"),
         ("SERVICE_TOKEN", "", "SERVICE_TOKEN"),
+        ("SERVICE_N_WORKERS", "99999999", "SERVICE_N_WORKERS"),
+        ("SERVICE_SHUTDOWN_TIMEOUT_S", "99999999999", "SERVICE_SHUTDOWN_TIMEOUT_S"),
+        ("SERVICE_DEADLINE_S", "inf", "SERVICE_DEADLINE_S"),
     ],
 )
 def test_nonsense_is_the_users_mistake(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str):
