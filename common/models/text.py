@@ -69,7 +69,12 @@ class TextEncoder:
         Args:
             texts: N texts of any length.
             on_progress: called with the number of texts that have been done since the last call.
+
+        Raises:
+            TypeError: `texts` is one text, which would be taken for as many as it has letters.
         """
+        if isinstance(texts, str):
+            raise TypeError("texts must be a sequence of texts; put the one into a list")
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         start = 0
         for part in map_chunks(self._encode_some, texts, _TEXTS_AT_A_TIME, self.n_threads):

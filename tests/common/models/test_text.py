@@ -31,6 +31,11 @@ def test_shipped_encoder_agrees_with_the_original(encoder: TextEncoder):
     assert sum(file.stat().st_size for file in SHIPPED.iterdir()) <= 25_000_000
 
 
+def test_one_text_is_not_taken_for_its_letters(encoder: TextEncoder):
+    with pytest.raises(TypeError, match="put the one into a list"):
+        encoder.encode("fair ranking")
+
+
 def test_vector_depends_on_the_text_alone(encoder: TextEncoder):
     vectors = encoder.encode(TEXTS)
     assert vectors.shape == (len(TEXTS), encoder.dimensions)
