@@ -67,8 +67,8 @@ def log_odds(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Log-odds ratio of every term in A against B, under an informative Dirichlet prior.
 
-    Monroe, Colaresi and Quinn, Fightin' Words (Political Analysis 16, 2008), equations 16 and 18. The prior is
-    how all speak, so words that everybody uses come out near 0, and rare ones are not shouted about.
+    Monroe, Colaresi and Quinn, Fightin' Words (Political Analysis 16, 2008). The prior is how all speak, so words
+    that everybody uses come out near 0, and rare ones are not shouted about.
 
     Args:
         counts_a: (V,) counts of each term in A.
