@@ -255,6 +255,8 @@ def test_neurips_results(front: str):
             assert f"| {method} | {signed(gap)} | {gap['p']:.4f} |" in card
     for count in metrics["corpus"]["mended_papers"].values():
         assert f"| {count:,} |" in card
+    gap = metrics["cleaning"]["without_minus_with"]
+    assert f"differs by {gap['estimate']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]" in card
     for method in ("hybrid, adapted", "BM25"):
         assert interval(metrics["methods"][method]["ndcg@10"]) in front
 

@@ -235,15 +235,19 @@ def _checksum(term: str) -> int:
 
 
 def bm25_scores(queries: Sequence[tuple[str, str]], papers: Sequence[tuple[str, str]]) -> Floats:
-    """Return the (Q, N) BM25 scores (Lucene's variant, by bm25s) of papers for queries, words as in TF-IDF.
+    """Return the (Q, N) BM25 scores (Lucene's variant, by bm25s) of papers for queries.
 
-    Kamphuis et al., 'Which BM25 do you mean?' (2020).
+    Kamphuis et al., 'Which BM25 do you mean?' (2020). Words of the title count `TITLE_WEIGHT` times, as in TF-IDF.
     """
     import bm25s
 
+    def words(paper: tuple[str, str]) -> list[str]:
+        title, abstract = paper
+        return TITLE_WEIGHT * split_words(title) + split_words(abstract)
+
     index = bm25s.BM25()
-    index.index([split_words(f"{title}. {abstract}") for title, abstract in papers], show_progress=False)
-    scores = [index.get_scores(split_words(f"{title}. {abstract}")) for title, abstract in queries]
+    index.index(list(map(words, papers)), show_progress=False)
+    scores = [index.get_scores(words(query)) for query in queries]
     return np.array(scores, dtype=np.float32)
 
 
