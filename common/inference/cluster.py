@@ -139,13 +139,22 @@ def map_shards(
 
 def _keep_only(folder: Path, paths: set[Path], run: str) -> set[Path]:
     """Remove what is not of this run, half-written files of a killed driver too; return the shards that are."""
-    import pyarrow.parquet as pq
-
     found = set(folder.glob("*-of-*.parquet"))
-    kept = {path for path in found & paths if (pq.read_schema(path).metadata or {}).get(_RUN_KEY) == run.encode()}
+    kept = {path for path in found & paths if _run_of(path) == run.encode()}
     for path in found - kept:
         path.unlink()
     return kept
+
+
+def _run_of(path: Path) -> bytes | None:
+    """The run that a shard's file belongs to; None where it is damaged, as by a machine that lost its power."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return (pq.read_schema(path).metadata or {}).get(_RUN_KEY)
+    except (OSError, pa.ArrowException):
+        return None
 
 
 def _write(table: pa.Table, path: Path, run: str) -> None:

@@ -140,6 +140,17 @@ def test_shards_of_another_run_are_not_reused(no_cluster: None, rows: str, tmp_p
         assert sorted(folder.iterdir()) == paths
 
 
+@pytest.mark.parametrize("left", [b"", b"PAR1", b"PAR1" + bytes(50) + b"PAR1"], ids=["empty", "cut off", "zeros"])
+def test_a_damaged_shard_is_worked_on_again(no_cluster: None, rows: str, tmp_path: Path, left: bytes):
+    """As a machine that lost its power may leave it: the run was refused as a bug of ours, each time anew."""
+    shards, folder, worked = cut_into_shards(rows, 10), tmp_path / "shards", []
+    paths = map_shards(doubler(), shards, folder, "run", description="doubling")
+    paths[2].write_bytes(left)
+    map_shards(doubler(worked.append), shards, folder, "run", description="doubling")
+    assert worked == [shards[2]]
+    assert read_all(paths)["twice"].tolist() == list(range(0, 100, 2))
+
+
 def test_a_finished_run_needs_no_cluster(no_cluster: None, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shards = cut_into_shards(rows, 20)
     paths = map_shards(doubler(), shards, tmp_path / "shards", "run", description="doubling")
