@@ -20,7 +20,9 @@ DISTRIBUTED := $(VENV)/.extra-distributed
 FULL := $(VENV)/.full
 
 # What a user may set: make vinted-predict DATA=folder OUT=file MODEL=folder
-arg = $(if $($(1)),--$(2) "$($(1))")
+arg = $(if $(value $(1)),--$(2) $(call quoted,$(1)))
+# As it was typed: a shell would read the " ` and $ of a path, and make the $.
+quoted = '$(subst ','\'',$(value $(1)))'
 
 # glibc hands large tensors back to the kernel and asks for them again at every layer. Keeping them, in huge pages,
 # makes a training step on a CPU 1.3 times as fast (benchmarks/vinted_train.json).
@@ -151,11 +153,11 @@ energy-serve: $(ENERGY) $(SERVE) ## answer over HTTP, with a page to try it on (
 .PHONY: smurfs-segment smurfs-predict smurfs-classify smurfs-review smurfs-train smurfs-train-classifier
 .PHONY: smurfs-evaluate smurfs-compare smurfs-serve
 smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (DATA=video, OUT=folder, MODEL=folder, CLASSIFIER=folder)
-	$(PYTHON) -m challenges.radix_smurfs segment $(if $(VIDEO)$(DATA),--video "$(or $(VIDEO),$(DATA))") $(call arg,OUT,out) $(call arg,MODEL,model) \
+	$(PYTHON) -m challenges.radix_smurfs segment $(or $(call arg,VIDEO,video),$(call arg,DATA,video)) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,CLASSIFIER,classifier)
 
 smurfs-predict: $(SMURFS) ## images -> Smurfs with masks and names, as COCO results (DATA=folder or zip, OUT=file, MODEL=folder, CLASSIFIER=folder)
-	$(PYTHON) -m challenges.radix_smurfs predict $(if $(IMAGES)$(DATA),--images "$(or $(IMAGES),$(DATA))") $(call arg,OUT,out) $(call arg,MODEL,model) \
+	$(PYTHON) -m challenges.radix_smurfs predict $(or $(call arg,IMAGES,images),$(call arg,DATA,images)) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,CLASSIFIER,classifier)
 
 smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or folder, OUT=file, CLASSIFIER=folder)
@@ -186,11 +188,11 @@ smurfs-serve: $(SMURFS) $(SERVE) ## answer over HTTP, with a page to try it on (
 # ---- radix_neurips
 .PHONY: neurips-search neurips-batch neurips-index neurips-train neurips-evaluate neurips-serve
 neurips-search: $(TEXT) ## an abstract -> ten similar papers with reasons (ABSTRACT=file, DATA=file or INDEX=folder, K=number, MODEL=folder)
-	@$(PYTHON) -m challenges.radix_neurips search $(if $(ABSTRACT),"$(ABSTRACT)") $(call arg,DATA,data) \
-		$(call arg,INDEX,index) $(call arg,MODEL,model) $(call arg,K,k)
+	@$(PYTHON) -m challenges.radix_neurips search $(call arg,DATA,data) $(call arg,INDEX,index) \
+		$(call arg,MODEL,model) $(call arg,K,k) $(if $(value ABSTRACT),-- $(call quoted,ABSTRACT))
 
 neurips-batch: $(TEXT) ## the papers most similar to each of many (DATA=file, QUERIES=file, OUT=file, K=number, MODEL=folder)
-	$(PYTHON) -m challenges.radix_neurips batch $(if $(CORPUS)$(DATA),--corpus "$(or $(CORPUS),$(DATA))") $(call arg,QUERIES,queries) \
+	$(PYTHON) -m challenges.radix_neurips batch $(or $(call arg,CORPUS,corpus),$(call arg,DATA,corpus)) $(call arg,QUERIES,queries) \
 		$(call arg,OUT,out) $(call arg,K,k) $(call arg,MODEL,model)
 
 neurips-index: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## encode papers once, for a quick start (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
@@ -223,7 +225,7 @@ movies-evaluate: $(FULL) ## metrics of a model on labelled films (DATA=folder, O
 
 movies-compare: $(FULL) ## cross-validate every method on the same folds (DATA=folder, OUT=file, RUNS=folder, FINE_TUNE=folds)
 	$(PYTHON) -m challenges.radix_movies compare $(call arg,DATA,data) $(call arg,OUT,out) $(call arg,RUNS,runs) \
-		$(if $(FINE_TUNE),--fine-tune $(FINE_TUNE))
+		$(call arg,FINE_TUNE,fine-tune)
 
 movies-serve: $(TEXT) $(SERVE) ## answer over HTTP, with a page to try it on (HOST=address, PORT=number, MODEL=folder)
 	@exec $(PYTHON) -m challenges.radix_movies serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,MODEL,model)
