@@ -71,9 +71,8 @@ def score(
             result[f"top{k}_accuracy"] = interval(lambda rows, k=k: top_k_accuracy(truth[rows], category[rows], k))
         result["ece"] = expected_calibration_error(truth, category)
         matrix = confusion_matrix(truth, top_two(category)[:, 0], len(CATEGORIES))
-        result["recall_by_category"] = dict(
-            zip(CATEGORIES, np.diag(matrix) / np.maximum(matrix.sum(1), 1), strict=True)
-        )
+        with np.errstate(invalid="ignore"):  # nan for a category without photos, as for a tag
+            result["recall_by_category"] = dict(zip(CATEGORIES, np.diag(matrix) / matrix.sum(1), strict=True))
         result["confusion"] = matrix
     colored = np.flatnonzero(labels.colors >= 0)
     if len(colored):

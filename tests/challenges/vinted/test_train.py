@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from challenges.vinted.baselines import prior_by_fold, probe_by_fold, score_folds
-from challenges.vinted.dataset import CATEGORIES, TAGS, load
+from challenges.vinted.dataset import CATEGORIES, COLORS, TAGS, load
+from challenges.vinted.evaluate import score
 from challenges.vinted.model import GarmentNet
+from challenges.vinted.predict import Probabilities
 from challenges.vinted.sample import write_sample
 from challenges.vinted.train import (
     HeldOut,
@@ -88,6 +90,15 @@ def test_metrics_are_of_every_market_photo(data, held_out):
     assert metrics["market"]["n_photos"] == market.sum()
     assert "patterns" not in metrics
     assert [[len(history) for history in fold] for fold in metrics["histories"]] == [[1, 1]] * data.n_folds
+
+
+def test_a_category_without_photos_has_no_recall(data):
+    """As a tag without photos has none: 0 would say that none of them was found."""
+    labels = take(data.labels, (data.sources == MARKET) & ~data.labels.categories[:, 0])
+    n = len(labels.categories)
+    unsure = Probabilities(*(np.full((n, len(of)), 1 / len(of), np.float32) for of in (CATEGORIES, TAGS, COLORS)))
+    recall = score(labels, unsure, np.zeros((n, len(TAGS)), bool), np.arange(n))["recall_by_category"]
+    assert [bool(np.isnan(recall[name])) for name in CATEGORIES] == [True, False, False, False, False]
 
 
 def test_a_network_is_the_mean_of_copies_that_differ_by_chance(data, recipe, pretrained, tmp_path):
