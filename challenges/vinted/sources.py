@@ -82,7 +82,7 @@ def fetch(name: str, out: Path, from_dir: Path | None = None) -> dict[str, objec
         raise UserError(f"{out} is not a folder; name a folder to fill")
     try:
         with _staged(out) as stage:
-            report = _build(source, from_dir, stage)
+            report = _build(source, from_dir, stage, out)
     except OSError as error:
         raise UserError(f"cannot fetch {name!r} into {out}: {error.strerror} ({error.filename})") from error
     return {"source": name, "from": str(from_dir or source.url), "out": str(out)} | report
@@ -117,7 +117,7 @@ def _staged(out: Path) -> Iterator[Path]:
             file.replace(out / file.name)
 
 
-def _build(source: Source, from_dir: Path | None, stage: Path) -> dict[str, object]:
+def _build(source: Source, from_dir: Path | None, stage: Path, out: Path) -> dict[str, object]:
     """Fill `stage`; errors name what the user knows, not the hidden folder."""
     if not source.url:
         from challenges.vinted import sample
@@ -132,7 +132,8 @@ def _build(source: Source, from_dir: Path | None, stage: Path) -> dict[str, obje
         return _describe_layout(stage) if source.name == "official" else _describe_patterns(stage)
     except UserError as error:
         known = str(from_dir or source.url)
-        raise UserError(str(error).replace(str(stage), known).replace(str(origin), known)) from error
+        text = str(error).replace(f"cannot write {stage}", f"cannot write {out}")
+        raise UserError(text.replace(str(stage), known).replace(str(origin), known)) from error
 
 
 def _download(source: Source, target: Path) -> Path:

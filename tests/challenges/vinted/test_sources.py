@@ -1,6 +1,8 @@
 """What a fetched data set must be, and what a fetch must leave alone."""
 
 import dataclasses
+import errno
+import re
 import shutil
 import socket
 import zipfile
@@ -148,6 +150,20 @@ def test_official_with_a_bad_value_leaves_what_was_there(tmp_path: Path) -> None
     assert str(copy / "data.parquet") in str(raised.value)
     assert ".fetch-" not in str(raised.value)
     assert snapshot(out) == before
+
+
+def test_a_full_disk_is_told_of_the_place_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of the copy, which is only read."""
+    copy, out = layout(tmp_path / "copy"), tmp_path / "out"
+
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", fill)
+    with pytest.raises(UserError, match=re.escape(f"cannot write {out}/")) as raised:
+        sources.fetch("official", out, copy)
+    assert str(copy) not in str(raised.value)
+    assert not out.exists()
 
 
 def test_official_replaces_older_files_and_keeps_others(tmp_path: Path) -> None:
