@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
-from common.data.tables import check_output, report_path, write_with_report
+from common.data.tables import check_output, report_path, write_json, write_with_report
 from common.errors import UserError, first_line
 from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
@@ -98,10 +98,14 @@ def train(
     path, generated = _data_or_sample(data)
     check_output(out / MANIFEST_NAME)
     measured = _measured(metrics) if metrics else {}
-    prepared = prepare(load(path, labelled=True), runs, seed)
+    dataset = load(path, labelled=True)
+    prepared = prepare(dataset, runs, seed)
     train_model(prepared, out, measured)
-    text = f"{out}: trained on {len(prepared.features)} films of {describe_data(path, generated)}"
-    summary = {"out": out, "data": path, "generated_sample": generated, "n_films": len(prepared.features)}
+    n_films, flaws, report = len(prepared.features), dataset.flaws, report_path(out / MANIFEST_NAME)
+    summary = {"out": out, "data": path, "generated_sample": generated, "n_films": n_films, "flaws": dict(flaws.counts)}
+    write_json(summary | {"flaws": flaws.as_dict(), "layout": dataset.found}, report)
+    text = f"{out}: trained on {n_films} films of {describe_data(path, generated)}"
+    text += f"; {flaws.counts.total()} flaws, see {report}" if flaws.counts else ""
     print_summary(summary, text, as_json)
 
 
@@ -143,7 +147,6 @@ def compare(
     from challenges.radix_movies.compare import compare as compare_methods
     from challenges.radix_movies.dataset import load
     from challenges.radix_movies.train import prepare
-    from common.data.tables import write_json
     from common.metrics.bootstrap import Interval
 
     path, generated = _data_or_sample(data)

@@ -60,6 +60,9 @@ def test_train_and_evaluate_on_the_sample(films: Path, tmp_path: Path):
     shutil.copy(DEFAULT_MODEL / "poster.onnx", kept / "poster-0.onnx")
     done = run("train", "--data", films, "--out", tmp_path / "model", "--runs", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
+    report = tmp_path / "model" / "manifest.report.json"
+    assert f"5 flaws, see {report}" in done.stdout
+    assert json.loads(report.read_text())["flaws"]["missing_poster"]["count"] == 2
     done = run("evaluate", "--data", films, "--model", tmp_path / "model", "--out", tmp_path / "metrics", "--json")
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout)
