@@ -4,14 +4,17 @@ from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from common.cli import create_app, data_or_sample, describe_data, print_summary
-from common.data.tables import check_output, report_path
+from common.data.tables import check_output, report_path, write_json
 from common.options import JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
+
+if TYPE_CHECKING:
+    from challenges.radix_smurfs.dataset import SmurfDataset
 
 app = create_app("radix_smurfs", "Smurfs in images and videos: outlined, and named by kind.")
 
@@ -227,7 +230,7 @@ def train(
     text += f"held out: {headline(held_out)}" if held_out else "a single image, so nothing was held out"
     if is_main_process():
         summary = {"out": out, "data": path, "generated_sample": generated, "metrics": held_out}
-        print_summary(summary, text, as_json)
+        print_summary(summary, text + _report_input(pictures.dataset, out / MANIFEST_NAME), as_json)
 
 
 @app.command()
@@ -264,6 +267,7 @@ def train_classifier(
     for key in ("weak_labels", "classifier_on_weak_labels", "classifier_on_reviewed_labels"):
         if key in metrics:
             text += f"; macro F1 of {key.replace('_', ' ')} {metrics[key]['macro_f1']['estimate']:.3f}"
+    text += _report_input(dataset, out / MANIFEST_NAME)
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
@@ -313,7 +317,6 @@ def compare(
     from challenges.radix_smurfs.baselines import compare as compare_networks
     from challenges.radix_smurfs.evaluate import headline
     from challenges.radix_smurfs.train import Recipe, load_training_set, quick_recipe
-    from common.data.tables import write_json
 
     path, generated = _data_or_sample(data)
     check_output(out, path)
@@ -342,6 +345,13 @@ def serve(
 
     create = partial(create_smurfs_service, model, classifier)
     serve_until_stopped(create, SmurfsSettings, "Smurfs are served", host=host, port=port, as_json=as_json)
+
+
+def _report_input(dataset: "SmurfDataset", out: Path) -> str:
+    """Write beside `out` what was left out of the data, and why; and what to add to the summary line."""
+    write_json({"input": dataset.report}, report_path(out))
+    n_left_out = dataset.report["n_left_out"]
+    return f"; {n_left_out} entries left out, see {report_path(out)}" if n_left_out else ""
 
 
 def _sample_video() -> Path:

@@ -1,5 +1,6 @@
 """Training for a moment, export, and that the exported network says what the trained one says."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from challenges.radix_smurfs import cli, train
+from challenges.radix_smurfs import classifier_training, cli, train
 from challenges.radix_smurfs.baselines import mask_rcnn, mask_rcnn_loss, predict_mask_rcnn
 from challenges.radix_smurfs.compositing import MAX_INSTANCES, gather
 from challenges.radix_smurfs.dataset import load
@@ -207,6 +208,25 @@ def test_a_single_image_is_trained_on_and_nothing_held_out(
     monkeypatch.setattr(train, "train", lambda *_: {"final_history": []})  # what it returns then
     cli.train(data, out=tmp_path / "model", runs=tmp_path / "runs")
     assert "a single image, so nothing was held out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", [cli.train, cli.train_classifier])
+def test_training_tells_what_it_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: Callable[..., None]
+):
+    data = write_sample(tmp_path / "sample", n_images=1, n_frames=0)
+    listed = data / "result.json"
+    coco = json.loads(listed.read_text())
+    coco["annotations"].append(coco["annotations"][0] | {"id": 9_999, "image_id": 777})
+    listed.write_text(json.dumps(coco))
+    monkeypatch.setattr(train, "train", lambda *_: {})
+    monkeypatch.setattr(
+        classifier_training, "train_classifier", lambda *_: {"n_figures": 1, "n_confident": 1, "n_reviewed": 0}
+    )
+    verb(data, out=tmp_path / "model")
+    report = tmp_path / "model" / "manifest.report.json"
+    assert f"1 entries left out, see {report}" in capsys.readouterr().out
+    assert json.loads(report.read_text())["input"]["left_out"][0]["annotation_id"] == 9_999
 
 
 @pytest.mark.parametrize("verb", [cli.train, cli.train_classifier, cli.evaluate, cli.compare])
