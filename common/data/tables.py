@@ -44,7 +44,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         os.replace(temporary, target)  # noqa: PTH105 - the call whose atomicity we rely on
         _flush_to_disk(target.parent)
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        if error.errno not in (*DISK_FULL, errno.EFBIG):  # the last: larger than the file system or `ulimit -f` allows
             raise
         raise UserError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from error
     finally:

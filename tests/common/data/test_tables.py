@@ -1,6 +1,7 @@
 """Atomic writes, strict JSON, and schema errors that name the place."""
 
 import dataclasses
+import errno
 import json
 import os
 from pathlib import Path
@@ -347,3 +348,11 @@ def test_reports_of_two_runs_do_not_meet(tmp_path: Path):
     (tmp_path / "run.1.report.json").mkdir()
     with pytest.raises(UserError, match=r"run\.1\.report\.json is a folder"):
         check_output(tmp_path / "run.1")
+
+
+def test_a_file_larger_than_may_be_is_told_as_a_full_disk_is(tmp_path: Path):
+    """By the file system, or by `ulimit -f`."""
+    path = tmp_path / "out.json"
+    with pytest.raises(UserError, match=f"cannot write {path}: File too large"), replace_atomically(path):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    assert list(tmp_path.iterdir()) == []
