@@ -127,7 +127,7 @@ def _calibrate(
     features: NDArray[np.float32], coded: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[float, float]:
     """Slope and offset of the logits, one pair for all themes, that fit codes which the models have not seen."""
-    if len(features) < MIN_TO_CALIBRATE or not coded.any():
+    if len(features) < MIN_TO_CALIBRATE or coded.all() or not coded.any():  # there is nothing to tell apart
         return 1.0, 0.0
     from sklearn.linear_model import LogisticRegression
 

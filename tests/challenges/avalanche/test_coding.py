@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from challenges.avalanche.coding import suggest
+from challenges.avalanche.coding import MIN_TO_CALIBRATE, suggest
 from challenges.avalanche.dataset import Survey
 from challenges.avalanche.embedding import Embedder
 from challenges.avalanche.evaluate import evaluate, headline, learning_curves, micro_f1
@@ -41,6 +41,12 @@ def test_nothing_known_one_code_and_none_of_the_themes(embedder: Embedder):
     assert one.nearest[0].tolist() == [3]
     everything = suggest(vectors, TEXTS, dict.fromkeys(range(24), frozenset({"price"})))
     assert len(everything.order) == 0
+
+
+def test_many_codes_that_are_all_alike_teach_that_every_answer_has_the_theme(embedder: Embedder):
+    texts = [*TEXTS, *TEXTS]
+    codes = dict.fromkeys(range(MIN_TO_CALIBRATE), frozenset({"price"}))
+    assert {suggest(embedder(texts), texts, codes).of(row) for row in range(48)} == {("price",)}
 
 
 def test_the_same_text_is_asked_about_once(embedder: Embedder):
