@@ -14,6 +14,8 @@ Z_95: Final = 1.959964
 """Of the normal distribution, for intervals of 95 %."""
 MAX_SEGMENTS: Final = 8
 """A column of more values is cut into so many segments: numbers into quarters, names into the frequent and the rest."""
+LARGEST: Final = 2**53 - 1
+"""Whole numbers up to here are exact as floats; longer ones are names, such as ids."""
 MIN_EXPECTED: Final = 5.0
 """Below this expected count in any cell, the chi-square distribution is not trusted (Cochran 1954)."""
 N_PERMUTATIONS: Final = 9_999
@@ -71,11 +73,11 @@ def as_segments(values: pd.Series[str]) -> pd.Series[Any]:
     text = values.fillna("").astype(str).str.strip()
     given = text[text != ""]
     numbers = pd.to_numeric(given, errors="coerce")
-    if len(given) and np.isfinite(numbers).all():
+    if len(given) and numbers.between(-LARGEST, LARGEST).all():
         if numbers.nunique() > MAX_SEGMENTS:
-            quarters = pd.qcut(numbers, 4, duplicates="drop", precision=3)
-            names = [_range(numbers[quarters == part]) for part in quarters.cat.categories]
-            ordered, named = names, quarters.cat.rename_categories(names).astype(str)
+            quarters = pd.qcut(numbers, 4, labels=False, duplicates="drop")
+            names = {part: _range(numbers[quarters == part]) for part in sorted(quarters.unique())}
+            ordered, named = [*dict.fromkeys(names.values())], quarters.map(names)
         else:
             ordered, named = list(dict.fromkeys(given[numbers.sort_values().index])), given
     else:
@@ -188,4 +190,4 @@ def co_occurrence(codes: NDArray[np.bool_], names: Sequence[str]) -> pd.DataFram
 
 
 def _range(numbers: pd.Series[float]) -> str:
-    return f"{numbers.min():.12g} to {numbers.max():.12g}"  # enough digits for dates and ids
+    return " to ".join(f"{n:.0f}" if n % 1 == 0 else f"{n:.12g}" for n in (numbers.min(), numbers.max()))

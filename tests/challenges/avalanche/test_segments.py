@@ -63,6 +63,24 @@ def test_numbers_become_quarters_and_rare_names_become_others() -> None:
     assert as_segments(pd.Series([], dtype=str)).empty
 
 
+def test_quarters_of_long_or_crowded_numbers_have_names_that_tell_them_apart() -> None:
+    moments = as_segments(pd.Series([str(1_700_000_000_000 + second) for second in range(100)]))
+    assert moments.cat.categories[0] == "1700000000000 to 1700000000024"
+    # No number lies between the first quartile, 1, and the median, 1.5.
+    crowded = as_segments(pd.Series(["0", *["1"] * 9, *map(str, range(2, 12))]))
+    assert list(crowded.cat.categories) == ["0 to 1", "2 to 6", "7 to 11"]
+    alike = as_segments(pd.Series([f"0.12345678901234{digit}" for digit in range(9)]))
+    assert list(alike.cat.categories) == ["0.123456789012 to 0.123456789012"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(-(10**30), 10**30), st.integers(1, 30))
+def test_numbers_of_any_length_become_few_segments(first: int, n: int) -> None:
+    segments = as_segments(pd.Series([str(first + i) for i in range(n)]))
+    assert segments.notna().all()
+    assert len(segments.cat.categories) <= 8
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=4), st.integers().map(str), st.none()), max_size=60))
 def test_any_column_becomes_few_segments(values: list[str | None]) -> None:
