@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 CHALLENGE = "radix_neurips"
 _VECTORS, _PAPERS = "vectors.faiss", "papers.parquet"
 EXACT_UP_TO = 50_000
-"""Vectors that one core compares in less than 5 ms (benchmarks/radix_neurips.py)."""
+"""Vectors that one core compares in about 5 ms (benchmarks/radix_neurips.py)."""
 _POINTS_PER_CELL = 40  # that k-means learns from; FAISS asks for 39 or more
 _KMEANS_ROUNDS = 10
 _CELLS_PROBED = 64
