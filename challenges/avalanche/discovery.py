@@ -106,11 +106,11 @@ def discover(
     if not texts:
         return Discovery(_table([]), (), np.empty((0, 4)), positions)
     used = encode(texts) if vectors is None else np.asarray(vectors, np.float32)[rows]  # (U, D)
-    sampled, grouping = _group(texts, seed, encode, cluster)
+    sampled, form, grouping = _group(texts, seed, encode, cluster)
     grouping = _drop_loose(grouping, used[sampled])
     if with_map:
         positions[rows] = place(used, sampled, seed)
-    assigned = _assign(texts, used, sampled, grouping, encode, split)
+    assigned = _assign(texts, used, sampled, form, grouping, encode, split)
     counts = assigned.groupby("theme_id")["row"].nunique()
     order = counts.sort_values(ascending=False, kind="stable").index.to_numpy(dtype=np.int64)  # new id -> old
     assigned["theme_id"] = assigned["theme_id"].map({old: new for new, old in enumerate(order)}).astype(np.int64)
@@ -119,21 +119,28 @@ def discover(
     return Discovery(assigned, themes, theme_tree(grouping.closeness[np.ix_(order, order)]), positions)
 
 
-def _group(texts: Sequence[str], seed: int, encode: Embedder, cluster: Clusterer) -> tuple[NDArray[np.int64], Grouping]:
-    """Group the distinct texts, or a sample of them: (M,) the first position of each, and their themes."""
+def _group(
+    texts: Sequence[str], seed: int, encode: Embedder, cluster: Clusterer
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Grouping]:
+    """Group the distinct texts, or a sample of them.
+
+    Returns:
+        (M,) the first position of each; (U,) of all texts which of these says the same, -1: none; and their themes.
+    """
     forms = pd.Series(texts).map(plain_form)
     first = forms.drop_duplicates().index.to_numpy(dtype=np.int64)
     if len(first) > SAMPLE:
         first = np.sort(np.random.default_rng(seed).choice(first, SAMPLE, replace=False))
     chosen = forms.iloc[first].tolist()
     counts = np.array(forms.value_counts().loc[chosen], dtype=np.int64)
-    return first, cluster(chosen, counts, seed, encode)
+    return first, pd.Index(chosen).get_indexer(pd.Index(forms)), cluster(chosen, counts, seed, encode)
 
 
 def _assign(
     texts: Sequence[str],
     vectors: NDArray[np.float32],
     sampled: NDArray[np.int64],
+    form: NDArray[np.int64],
     grouping: Grouping,
     encode: Embedder,
     split: Splitter,
@@ -145,7 +152,7 @@ def _assign(
     sort = _fit_sorter(vectors[sampled[grouped]], grouping.labels[grouped])
     probability = sort(vectors)  # (U, T)
     first = probability.argmax(axis=1)
-    nowhere = _belong_nowhere(vectors, sampled, grouping, probability)
+    nowhere = _belong_nowhere(vectors, sampled, form, grouping, probability)
     ordered = np.sort(probability, axis=1)
     unsure = (ordered[:, -2] >= MIN_SECOND) & ~nowhere if ordered.shape[1] > 1 else np.zeros(len(texts), np.bool_)
     parts = {i: split(texts[i]) for i in np.flatnonzero(unsure).tolist()}
@@ -196,6 +203,7 @@ def _fit_sorter(
 def _belong_nowhere(
     vectors: NDArray[np.float32],
     sampled: NDArray[np.int64],
+    form: NDArray[np.int64],
     grouping: Grouping,
     probability: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
@@ -203,9 +211,8 @@ def _belong_nowhere(
     centres = _centres(vectors[sampled], grouping.labels)  # (T, D)
     own = np.einsum("ud,ud->u", vectors, centres[probability.argmax(axis=1)])  # (U,) cosine with their theme
     nowhere = own < _usual_likeness(vectors[sampled], MARGIN_OF_ANSWER)
-    apart = sampled[grouping.labels < 0]
-    nowhere[apart] |= probability[apart].max(axis=1) < MIN_FIRST
-    return np.asarray(nowhere, dtype=np.bool_)
+    apart = (form >= 0) & (grouping.labels[form] < 0)
+    return np.asarray(nowhere | apart & (probability.max(axis=1) < MIN_FIRST), dtype=np.bool_)
 
 
 def _drop_loose(grouping: Grouping, vectors: NDArray[np.float32]) -> Grouping:

@@ -1,6 +1,7 @@
 """Themes found: by consensus, in any number, with nothing lost; and what is written of them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from challenges.avalanche.describe import Wording, choose_quotes, word_themes
 from challenges.avalanche.discovery import Discovery, at_level, discover
 from challenges.avalanche.embedding import Embedder
 from challenges.avalanche.evaluate import best_matches, score
-from challenges.avalanche.model import co_association, consensus
+from challenges.avalanche.model import Grouping, co_association, consensus
 from challenges.avalanche.predict import as_markdown, tabulate, write
 
 
@@ -98,6 +99,23 @@ def test_two_clauses_two_themes(embedder: Embedder):
     both = found.assignments[found.assignments["row"] == 20]
     assert len(both) == 2
     assert set(both["clause"]) == {"it is too expensive for me", "I am moving abroad"}
+
+
+def test_answers_that_say_the_same_belong_to_the_same_theme_or_nowhere():
+    topics = ("price", "maps", "ads")
+    question = ask(*(f"{topic} {i}" for topic in topics for i in range(5)), "price maps ads", "Price maps ads!")
+
+    def embedder(texts: Sequence[str]) -> np.ndarray:
+        vectors = np.array([[0.1, *(topic in text.lower() for topic in topics)] for text in texts], np.float32)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+    def by_topic(texts: Sequence[str], counts: np.ndarray, seed: int, embedder: Embedder) -> Grouping:
+        alone = [[topic for topic in topics if topic in text] for text in texts]
+        labels = [topics.index(said[0]) if len(said) == 1 else -1 for said in alone]
+        return Grouping(np.array(labels), np.eye(3))
+
+    found = discover(question, embedder=embedder, cluster=by_topic, with_map=False)
+    assert sorted(found.assignments["row"]) == list(range(15))
 
 
 @pytest.mark.parametrize(
