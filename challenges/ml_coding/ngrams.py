@@ -44,7 +44,7 @@ class NGramModel(BaseEstimator):
 
     Attributes:
         vocabulary_: all that can follow, in order: tokens, "</s>" and "<unk>"; V is their number. "<s>" is
-            none of them, as it never follows.
+            none of them, as it never follows; in a text it is read as "<unk>".
         counts_: for each context (n - 1 tokens) the counts of what followed.
 
     Example:
@@ -68,7 +68,7 @@ class NGramModel(BaseEstimator):
         check_not_negative(alpha=self.alpha)
         sentences = list(sentences)
         tokens = Counter(token for sentence in sentences for token in sentence)
-        frequent = {token for token, count in tokens.items() if count >= self.min_count}
+        frequent = {token for token, count in tokens.items() if count >= self.min_count and token != START}
         self.vocabulary_ = sorted(frequent | {END, UNKNOWN})
         self._known = frozenset(self.vocabulary_)
         self.counts_: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
@@ -110,9 +110,14 @@ class NGramModel(BaseEstimator):
         return sum(math.log(p) if p > 0 else -math.inf if p == 0 else math.nan for p in found)
 
     def perplexity(self, sentences: Iterable[Sequence[str]]) -> float:
-        """e^(-mean log-probability of a token, ends included): as unsure as among so many equal choices."""
+        """e^(-mean log-probability of a token, ends included): as unsure as among so many equal choices.
+
+        NaN without sentences.
+        """
         sentences = list(sentences)
         n_tokens = sum(len(sentence) + 1 for sentence in sentences)
+        if n_tokens == 0:
+            return math.nan
         mean = sum(self.log_probability(sentence) for sentence in sentences) / n_tokens
         return math.inf if mean == -math.inf else math.exp(-mean)
 

@@ -104,6 +104,16 @@ def test_long_texts_do_not_underflow() -> None:
     assert 1 < model.perplexity([list("abcd") * 5000]) < 10
 
 
+def test_no_sentences_have_no_perplexity() -> None:
+    assert math.isnan(NGramModel().fit([["a"]]).perplexity([]))
+
+
+def test_the_mark_of_the_start_in_a_text_is_an_unknown_token() -> None:
+    model = NGramModel(n=2).fit([["<s>", "a"], ["b"]])
+    assert model.vocabulary_ == ["</s>", "<unk>", "a", "b"]
+    assert model.counts_["<s>",] == {"<unk>": 1, "b": 1}  # what follows it in the text does not begin a sentence
+
+
 def test_equal_choices_are_as_many_as_the_perplexity() -> None:
     model = NGramModel(1, alpha=1e12).fit([list("abc")])
     assert model.perplexity([list("abc")]) == pytest.approx(5, rel=1e-6)
