@@ -118,6 +118,8 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_option("activation", self.activation, get_args(Activation))
         check_counts(1, batch_size=self.batch_size, max_iter=self.max_iter)
+        for units in self.hidden_sizes:
+            check_counts(1, hidden_sizes=units)
         check_not_negative(l2=self.l2, learning_rate=self.learning_rate, momentum=self.momentum)
         if self.momentum >= 1:
             raise ValueError(f"momentum {self.momentum} is not below 1")
