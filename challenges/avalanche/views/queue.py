@@ -98,11 +98,12 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
     with right:
         others = ranked[N_KEYS:]
         if others:
-            more = st.multiselect(
-                "Other themes", others, format_func=here.theme_name, key=here.themes_key(f"more-{row}")
-            )
-            chosen -= set(others)
-            chosen |= set(more)
+            more = here.themes_key(f"more-{row}")
+            st.session_state[more] = [theme for theme in others if theme in chosen]
+            st.multiselect(
+                "Other themes", others, format_func=here.theme_name, key=more, on_change=_choose_others,
+                args=(chosen, others, more),
+            )  # fmt: skip
         own = here.book.decisions.get(row, {}).get(here.who)
         names = ", ".join(here.book.themes[t].name for t in ranked if t in chosen)
         st.button(
@@ -142,6 +143,11 @@ def _why(here: Context, row: int, theme: int, suggested: Suggested, known: dict[
 
 def _toggle(chosen: set[int], theme: int) -> None:
     chosen.symmetric_difference_update({theme})
+
+
+def _choose_others(chosen: set[int], others: list[int], key: str) -> None:
+    chosen.difference_update(others)
+    chosen.update(st.session_state[key])
 
 
 def _add(here: Context, chosen: set[int]) -> None:

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from challenges.avalanche.database import database_url
 from challenges.avalanche.dataset import Survey
-from challenges.avalanche.operations import code_answer
+from challenges.avalanche.operations import add_theme, code_answer
 from challenges.avalanche.store import Store, open_store
 from challenges.avalanche.views import queue
 
@@ -65,3 +65,23 @@ def test_the_answer_on_the_screen_stays_until_its_reader_decides(store: Store) -
     shown = page.text[0].value
     press(page, "Skip")
     assert page.text[0].value != shown
+
+
+def test_a_theme_added_for_an_answer_is_chosen_whatever_others_there_are(store: Store) -> None:
+    number = store.projects()[0].questions[0][0]
+    before = [f"Theme {i}" for i in range(queue.N_KEYS + 2)]
+    for name in before:
+        store.apply(number, "Ana", "added", add_theme(name))
+    page = AppTest.from_function(show_queue, default_timeout=120).run()
+    by_name = {theme.name: i for i, theme in store.codebook(number).themes.items()}
+    page.multiselect[0].select(by_name["Theme 10"]).run()
+    for name in ("Zebra", "Theme 9"):  # a new one, and one of that name that there was
+        page.text_input[0].set_value(name)
+        press(page, "Add and choose")
+    press(page, "Save and next")
+    themes = store.codebook(number).themes
+    (own,) = [by["Ana"] for by in store.codebook(number).decisions.values() if "Ana" in by]
+    assert {themes[theme].name for theme in own.themes} == {"Theme 10", "Zebra", "Theme 9"}
+    page.multiselect[0].select(by_name["Theme 10"]).run()
+    page.multiselect[0].unselect(by_name["Theme 10"]).run()
+    assert page.multiselect[0].value == []
