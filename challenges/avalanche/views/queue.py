@@ -45,7 +45,8 @@ def show(here: Context) -> None:
         return
     usable = here.question.answers["usable"].to_numpy(dtype=bool)
     skipped: set[int] = st.session_state.setdefault(here.key("skipped"), set())
-    waiting = [row for row in suggested.order.tolist() if usable[row] and row not in decided and row not in skipped]
+    order = dict.fromkeys([*suggested.order.tolist(), *range(len(usable))])  # last what was undone since it was learned
+    waiting = [row for row in order if usable[row] and row not in decided and row not in skipped]
     # What is on the screen stays, and what each key means: others, and the machine, go on meanwhile.
     row, of_row = st.session_state.get(here.key("asked"), (None, suggested))
     if row is not None and row not in skipped and here.who not in here.book.decisions.get(row, {}):

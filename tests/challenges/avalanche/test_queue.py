@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -85,3 +86,22 @@ def test_a_theme_added_for_an_answer_is_chosen_whatever_others_there_are(store: 
     page.multiselect[0].select(by_name["Theme 10"]).run()
     page.multiselect[0].unselect(by_name["Theme 10"]).run()
     assert page.multiselect[0].value == []
+
+
+def test_an_answer_whose_decision_is_undone_waits_again(store: Store) -> None:
+    number = store.projects()[0].questions[0][0]
+    usable = store.question(number).answers["usable"].to_numpy()
+    theme = min(store.codebook(number).themes)
+
+    def waiting(page: AppTest) -> str:
+        n_waiting = usable.sum() - sum(usable[row] for row in store.codebook(number).decisions)
+        assert page.caption[0].value.startswith(f"{n_waiting} answers wait")
+        return page.caption[0].value
+
+    free = [row for row in np.flatnonzero(usable).tolist() if row not in store.codebook(number).decisions]
+    taken = len(store.codebook(number).decisions)
+    steps = [store.apply(number, "Ana", "coded", code_answer("Ana", row, [theme])) for row in free[: 12 - taken % 10]]
+    page = AppTest.from_function(show_queue, default_timeout=120).run()
+    before = waiting(page)
+    store.undo(number, "Ana", steps[-1])  # one fewer: too few for the machine to learn anew
+    assert waiting(page.run()) != before
