@@ -45,8 +45,7 @@ def forward(layers: list[Layer], X: Floats, activation: Activation) -> list[Floa
     for weights, biases in layers[:-1]:
         z = outputs[-1] @ weights + biases  # (B, H)
         outputs.append(np.maximum(z, 0.0) if activation == "relu" else np.tanh(z))
-    weights, biases = layers[-1]
-    return [*outputs, outputs[-1] @ weights + biases]  # no bend: logits may have any sign
+    return [*outputs, outputs[-1] @ layers[-1].weights + layers[-1].biases]  # no bend: logits may have any sign
 
 
 def loss_and_gradients(
@@ -117,9 +116,8 @@ class NeuralNetworkClassifier(ClassifierMixin, BaseEstimator):
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_option("activation", self.activation, get_args(Activation))
-        check_counts(1, batch_size=self.batch_size, max_iter=self.max_iter)
-        for units in self.hidden_sizes:
-            check_counts(1, hidden_sizes=units)
+        fewest = min(self.hidden_sizes, default=1)
+        check_counts(1, batch_size=self.batch_size, max_iter=self.max_iter, hidden_sizes=fewest)
         check_not_negative(l2=self.l2, learning_rate=self.learning_rate, momentum=self.momentum)
         if self.momentum >= 1:
             raise ValueError(f"momentum {self.momentum} is not below 1")
