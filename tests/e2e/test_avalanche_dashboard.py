@@ -198,8 +198,7 @@ def test_from_an_uploaded_file_to_exports(dashboard: Dashboard, browser: "Browse
     bad.write_text("name,age\nx,3\n")
     page.locator("input[type=file]").set_input_files(bad)
     page.get_by_text("bad.csv").first.wait_for()
-    ana.press("Make project")
-    page.get_by_text("no column of answers").wait_for()
+    ana.press("Make project", "no column of answers")
     page.get_by_role("button", name="Remove").first.click()
     page.locator("input[type=file]").set_input_files(write_survey(tmp_path / "survey.csv"))
     page.get_by_text("survey.csv").first.wait_for()
@@ -288,8 +287,7 @@ def test_two_analysts_at_once(dashboard: Dashboard, browser: "Browser") -> None:
         person.page.get_by_label("Name", exact=True).first.fill(f"As {person.name} says")
     ana, ben = people
     ana.press("Save", "Renamed")
-    ben.press("Save")
-    ben.page.get_by_text("was changed meanwhile").wait_for()
+    ben.press("Save", "was changed meanwhile")
     after = dashboard.book("hiking_app")
     assert after.themes[before.ordered()[0]].name == "As Ana says"
     ben.shot("conflict")

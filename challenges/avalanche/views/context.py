@@ -172,6 +172,7 @@ def tell() -> None:
     kind, text = st.session_state.pop("told", ("", ""))
     if kind == "error":
         st.error(plain(text), icon=":material/error:")
+        st.toast(plain(text), icon=":material/error:", duration="long")  # the page may be scrolled down from its top
     elif kind == "done":
         st.toast(plain(text), icon=":material/check:")
 

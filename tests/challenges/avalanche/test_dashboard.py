@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from challenges.avalanche.dashboard import prepare
 from challenges.avalanche.database import database_url
@@ -61,3 +62,18 @@ def test_columns_are_named_where_they_are_not_found(store: Store, tmp_path: Path
     assert prepare(tmp_path / "a.csv", {"response": "what"}).name == "a"
     (project,) = store.projects()
     assert store.question(project.questions[0][0]).answers["response"].tolist() == ["slow"]
+
+
+def test_a_refusal_is_seen_wherever_the_page_is_scrolled_to(store: Store) -> None:
+    def refuse() -> None:
+        from challenges.avalanche.views import context
+        from common.errors import UserError
+
+        def do() -> None:
+            raise UserError("this was changed meanwhile")
+
+        context.report(do, "saved")
+        context.tell()
+
+    page = AppTest.from_function(refuse).run()
+    assert [shown[0].value for shown in (page.error, page.toast)] == ["this was changed meanwhile"] * 2
