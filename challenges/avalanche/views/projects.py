@@ -11,6 +11,7 @@ import streamlit as st
 from challenges.avalanche.dataset import load
 from challenges.avalanche.store import Store
 from challenges.avalanche.views.context import Context, plain, report
+from common.errors import UserError
 
 
 def show(store: Store, who: str, here: Context | None) -> None:
@@ -61,7 +62,10 @@ def _import(store: Store, who: str, file: str, content: bytes, name: str, column
         with tempfile.TemporaryDirectory() as folder, st.spinner("reading the file \u2026"):
             path = Path(folder) / (Path(file).name or "upload")
             path.write_bytes(content)
-            made.append(store.add_project(load(path, columns), name or path.stem, who or "somebody"))
+            try:
+                made.append(store.add_project(load(path, columns), name or path.stem, who or "somebody"))
+            except UserError as error:
+                raise UserError(str(error).replace(f"{folder}/", "")) from error
 
     report(do, "project made")
     if made:

@@ -77,3 +77,17 @@ def test_a_refusal_is_seen_wherever_the_page_is_scrolled_to(store: Store) -> Non
 
     page = AppTest.from_function(refuse).run()
     assert [shown[0].value for shown in (page.error, page.toast)] == ["this was changed meanwhile"] * 2
+
+
+def test_a_file_that_is_refused_is_called_as_its_owner_calls_it(store: Store) -> None:
+    def upload() -> None:
+        import streamlit as st
+
+        from challenges.avalanche.views import context, projects
+
+        if "told" not in st.session_state:
+            projects._import(context.the_store(), "Ana", "empty.csv", b"", "", {})
+        context.tell()
+
+    page = AppTest.from_function(upload).run()
+    assert page.error[0].value.startswith("empty\\.csv\\: the file is empty")
