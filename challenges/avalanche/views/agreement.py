@@ -20,7 +20,7 @@ def show(here: Context) -> None:
     st.header("Agreement between analysts")
     coders = [who for who in here.book.coders() if who != MACHINE]
     if len(coders) < 2:
-        st.info("Only one person has coded so far; agreement shows where two coded the same answers.")
+        st.info("Fewer than two persons have coded so far; agreement shows where two coded the same answers.")
         return
     everybody = st.multiselect("Who", coders, default=coders, key=here.key("coders"))
     if len(everybody) < 2:

@@ -91,3 +91,26 @@ def test_a_file_that_is_refused_is_called_as_its_owner_calls_it(store: Store) ->
 
     page = AppTest.from_function(upload).run()
     assert page.error[0].value.startswith("empty\\.csv\\: the file is empty")
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "said"),
+    [
+        ("1,slow,", "agreement", "Fewer than two persons have coded so far"),  # nobody has
+        ("1,slow,Speed", "shares", "shares may add up to more than 100 %"),  # they add up to 100 %
+    ],
+)
+def test_a_page_says_what_holds_of_any_project(store: Store, tmp_path: Path, text: str, page: str, said: str) -> None:
+    def show(page: str) -> None:
+        from challenges.avalanche.views import agreement, client, context
+
+        store = context.the_store()
+        project = store.projects()[0]
+        number = project.questions[0][0]
+        here = context.Context(store, "Ana", project, number, store.question(number), store.codebook(number))
+        {"agreement": agreement.show, "shares": client.show_shares}[page](here)
+
+    prepare(write(tmp_path / "a.csv", text))
+    shown = AppTest.from_function(show, kwargs={"page": page}).run()
+    assert not shown.exception
+    assert said in " ".join(element.value for element in (*shown.info, *shown.caption))
