@@ -20,6 +20,7 @@ import pytest
 from pptx import Presentation
 
 from challenges.avalanche.codebook import MACHINE, Codebook
+from challenges.avalanche.operations import code_answer
 from challenges.avalanche.sample import write_sample
 from challenges.avalanche.store import Store, open_store
 
@@ -319,3 +320,26 @@ def test_two_analysts_at_once(dashboard: Dashboard, browser: "Browser") -> None:
     assert [ana.problems, ben.problems] == [[], []]
     for person in people:
         person.page.context.close()
+
+
+@pytest.mark.slow
+def test_what_is_coded_is_what_was_ticked_whatever_others_do(dashboard: Dashboard, browser: "Browser") -> None:
+    project, question = dashboard.project("hiking_app")
+    cleo = Analyst(browser, dashboard, "Cleo")
+    cleo.open("answers", project)
+    book = dashboard.book("hiking_app")
+    theme = book.ordered()[-1]
+    ticked = min(row for row in book.decisions if theme in book.present(row)[1].themes)  # type: ignore[index]
+    with cleo.run():
+        cleo.choose("Themes (any of)", book.themes[theme].name)
+    with cleo.run():
+        cleo.page.get_by_test_id("stDataFrame").click(position={"x": 18, "y": 52})  # the box of the first row
+    cleo.page.get_by_text("answers chosen").wait_for()
+    cleo.page.get_by_label("Add a new theme").fill("Cleo's theme")
+    dashboard.store.apply(question, "Ben", "Ben codes", code_answer("Ben", ticked, []))  # it leaves the table
+    cleo.press("Code them", "Coded")
+    book = dashboard.book("hiking_app")
+    assert [row for row, by in book.decisions.items() if "Cleo" in by] == [ticked]
+    cleo.page.get_by_text("Nothing is ticked").wait_for()  # another answer is the first one now
+    assert cleo.problems == []
+    cleo.page.context.close()

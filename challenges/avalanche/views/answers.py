@@ -17,6 +17,7 @@ from challenges.avalanche.operations import add_theme, code_many, confirm
 from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, get_question, may_edit, report
 
 UNCODED, BY_MACHINE, DISAGREED = "(no decision)", "(only the machine's)", "(persons disagree)"
+_ADD, _REMOVE = "Add themes", "Take themes away"
 
 
 def show_map(here: Context) -> None:
@@ -67,7 +68,8 @@ def show_table(here: Context) -> None:
         f"{len(rows):,} of {len(here.question.answers):,} answers. Tick some, or all in the header, to code them."
     )
     event = st.dataframe(
-        table, hide_index=True, height=430, key=here.key("table"), on_select="rerun", selection_mode="multi-row",
+        table, hide_index=True, height=430, on_select="rerun", selection_mode="multi-row",
+        key=here.key(f"table-{hash(rows.tobytes())}"),  # ticks are kept by position: other rows have their own
         column_config={"answer": st.column_config.TextColumn(width="large")},
     )  # fmt: skip
     ticked = [int(rows[i]) for i in event["selection"]["rows"] if i < len(rows)]  # type: ignore[index]
@@ -162,24 +164,29 @@ def _bulk(here: Context, rows: Sequence[int], name: str) -> None:
     with st.form(here.key(f"{name}-bulk"), border=True):
         st.text(f"{len(rows):,} answers chosen")
         columns = st.columns(3)
-        add = columns[0].multiselect("Add themes", themes, format_func=here.theme_name)
-        remove = columns[1].multiselect("Take themes away", themes, format_func=here.theme_name)
-        new = columns[2].text_input("Add a new theme", max_chars=200)
+        for column, label in zip(columns, (_ADD, _REMOVE), strict=False):
+            column.multiselect(label, themes, format_func=here.theme_name, key=here.themes_key(f"{name}-{label}"))
+        columns[2].text_input("Add a new theme", max_chars=200, key=here.key(f"{name}-new"))
         buttons = st.columns(4)
-        apply = buttons[0].form_submit_button("Code them", type="primary")
-        confirmed = buttons[1].form_submit_button("Confirm their themes")
-        none = buttons[2].form_submit_button("No theme fits")
-    if apply and not (add or remove or new.strip()):
-        st.error("Choose a theme to add or to take away.")
+        # Callbacks, so that their rows are those that were shown: others may change meanwhile what a filter lets pass.
+        buttons[0].form_submit_button("Code them", type="primary", on_click=_apply, args=(here, rows, name))
+        buttons[1].form_submit_button(
+            "Confirm their themes", on_click=act,
+            args=(here, f"confirmed {len(rows):,} answers", confirm(here.who, rows)),
+        )  # fmt: skip
+        buttons[2].form_submit_button(
+            "No theme fits", on_click=act,
+            args=(here, f"no theme fits {len(rows):,} answers", code_many(here.who, rows, remove=themes)),
+        )  # fmt: skip
+
+
+def _apply(here: Context, rows: Sequence[int], name: str) -> None:
+    add, remove = (st.session_state[here.themes_key(f"{name}-{label}")] for label in (_ADD, _REMOVE))
+    new = " ".join(st.session_state[here.key(f"{name}-new")].split())
+    if not (add or remove or new):
+        st.session_state["told"] = ("error", "choose a theme to add or to take away")
         return
-    if apply:
-        report(lambda: _code(here, rows, add, remove, " ".join(new.split())), f"coded {len(rows):,} answers")
-    elif confirmed:
-        act(here, f"confirmed {len(rows):,} answers", confirm(here.who, rows))
-    elif none:
-        act(here, f"no theme fits {len(rows):,} answers", code_many(here.who, rows, remove=themes))
-    if apply or confirmed or none:
-        st.rerun()
+    report(lambda: _code(here, rows, add, remove, new), f"coded {len(rows):,} answers")
 
 
 def _code(here: Context, rows: Sequence[int], add: list[int], remove: list[int], new: str) -> None:
