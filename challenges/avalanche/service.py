@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from challenges.avalanche.dataset import Question, Survey, load
 from challenges.avalanche.discovery import Discovery, discover
@@ -18,7 +18,7 @@ from common.artifacts import fingerprint
 from common.errors import UserError
 from common.service.app import create_service
 from common.service.schema import ModelCard, ServedModel
-from common.service.settings import ServiceSettings
+from common.service.settings import Seconds, ServiceSettings
 from common.service.uploads import uploaded_table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class AvalancheSettings(ServiceSettings):
 
     max_body_bytes: PositiveInt = 4 * 2**20
     """MAX_ANSWERS of usual length."""
-    deadline_s: PositiveFloat = 120
+    deadline_s: Seconds = 120
     """A thousand answers take a tenth of it on two cores."""
     n_workers: PositiveInt = 1
     """One survey uses all cores."""

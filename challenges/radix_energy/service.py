@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from challenges.radix_energy.dataset import MIN_DAYS, load
 from challenges.radix_energy.predict import tabulate
@@ -17,7 +17,7 @@ from challenges.radix_energy.sample import as_csv, generate
 from challenges.radix_energy.train import find_types, verdict
 from common.service.app import create_service
 from common.service.schema import ModelCard, ServedModel
-from common.service.settings import ServiceSettings
+from common.service.settings import Seconds, ServiceSettings
 from common.service.uploads import uploaded_table
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class EnergySettings(ServiceSettings):
 
     max_body_bytes: PositiveInt = 16 * 2**20
     """Ten thousand households of a month, packed; the command line takes more."""
-    deadline_s: PositiveFloat = 120
+    deadline_s: Seconds = 120
     """A thousand households take a quarter of it on two cores."""
     n_workers: PositiveInt = 1
     """The style of figures is the whole process's."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from fastapi import Request, Response
-from pydantic import BaseModel, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
 from challenges.radix_smurfs.classifier import load_classifier
 from challenges.radix_smurfs.predict import find_smurfs
@@ -27,7 +27,7 @@ from common.service.errors import ItemError, ServiceError, document_errors
 from common.service.limits import BodyReader, check_token
 from common.service.schema import ModelCard, ServedModel
 from common.service.scratch import scratch_folder
-from common.service.settings import ServiceSettings
+from common.service.settings import Seconds, ServiceSettings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -48,7 +48,7 @@ class SmurfsSettings(ServiceSettings):
     """Of one image, or a clip's frame; more is refused by its header."""
     max_frames: PositiveInt = 300
     """Of one clip."""
-    clip_deadline_s: PositiveFloat = 120
+    clip_deadline_s: Seconds = 120
     """From a clip's last byte to the answer."""
 
 

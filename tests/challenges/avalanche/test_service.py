@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 from challenges.avalanche import service
 from challenges.avalanche.sample import write_sample
 from challenges.avalanche.service import ROUTE, AvalancheSettings, create_avalanche_service
+from common.errors import UserError
+from common.service.settings import read_settings
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +92,9 @@ def test_what_cannot_be_used_is_told_and_is_no_server_error(
     assert error["kind"] == "unreadable"
     assert words in error["message"]
     assert "/" not in error["message"].replace("CSV/", "")  # no path of this machine
+
+
+def test_an_endless_deadline_is_the_users_mistake(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SERVICE_DEADLINE_S", "inf")
+    with pytest.raises(UserError, match="SERVICE_DEADLINE_S"):
+        read_settings(AvalancheSettings)

@@ -8,6 +8,8 @@ from fastapi.testclient import TestClient
 from challenges.radix_energy import service
 from challenges.radix_energy.sample import as_csv, generate
 from challenges.radix_energy.service import ROUTE, EnergySettings, create_energy_service
+from common.errors import UserError
+from common.service.settings import read_settings
 
 HOSTILE = "<script>alert(1)</script>", "<img src=x onerror=alert(1)>"
 
@@ -70,3 +72,9 @@ def test_what_cannot_be_used_is_told_and_is_no_server_error(client: TestClient, 
     assert error["kind"] == "unreadable"
     assert words in error["message"]
     assert "/tmp" not in error["message"]
+
+
+def test_an_endless_deadline_is_the_users_mistake(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SERVICE_DEADLINE_S", "inf")
+    with pytest.raises(UserError, match="SERVICE_DEADLINE_S"):
+        read_settings(EnergySettings)

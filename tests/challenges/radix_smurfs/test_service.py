@@ -23,6 +23,7 @@ from challenges.radix_smurfs.video import count_packets
 from common.data.images import encode_jpeg
 from common.errors import UserError
 from common.service.errors import ServiceError
+from common.service.settings import read_settings
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "data" / "weights" / "radix_smurfs"
 
@@ -97,3 +98,9 @@ def test_a_clip_is_answered_with_a_video(client: TestClient, tmp_path: Path):
 def test_a_missing_artifact_is_the_users_to_mend(tmp_path: Path):
     with pytest.raises(UserError, match="no model"):
         create_smurfs_service(tmp_path, WEIGHTS / "classifier", SmurfsSettings())
+
+
+def test_an_endless_deadline_is_the_users_mistake(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SERVICE_CLIP_DEADLINE_S", "inf")
+    with pytest.raises(UserError, match="SERVICE_CLIP_DEADLINE_S"):
+        read_settings(SmurfsSettings)
