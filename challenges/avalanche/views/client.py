@@ -116,7 +116,7 @@ def show_shares(here: Context) -> None:
     st.plotly_chart(share_bars(findings.shares.head(_how_many(here, findings))), theme=None, key=here.key("shares"))
     st.caption(
         f"Share of the {findings.n_coded:,} coded answers; an answer may have several themes, so shares may add up "
-        "to more than 100 %. Whiskers are 95 % Wilson intervals: what a survey of the same people could have given as "
+        "to more than 100 %. Whiskers are 95 % Wilson intervals: what asking as many other people could have given as "
         "well."
     )
     st.dataframe(findings.shares.round(4), hide_index=True)
