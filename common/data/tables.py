@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandera.pandas as pa
 
 _ROW_GROUP_ROWS = 100_000
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# The last: larger than the file system or `ulimit -f` allows.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TABLE_TYPES = (".parquet", ".json", ".csv")
 
 
@@ -44,7 +45,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
         os.replace(temporary, target)  # noqa: PTH105 - the call whose atomicity we rely on
         _flush_to_disk(target.parent)
     except OSError as error:
-        if error.errno not in (*DISK_FULL, errno.EFBIG):  # the last: larger than the file system or `ulimit -f` allows
+        if error.errno not in DISK_FULL:
             raise
         raise UserError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from error
     finally:

@@ -1,5 +1,6 @@
 """Reading folders and zips: the same bytes as `zipfile`, and no archive can harm us."""
 
+import errno
 import io
 import os
 import stat
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.data.archives import _PIECE_BYTES, ArchiveLimits, MemberError, open_store, unpack
+from common.data.archives import _PIECE_BYTES, ArchiveLimits, MemberError, ZipStore, open_store, unpack
 from common.errors import UserError
 
 
@@ -349,6 +350,17 @@ def test_a_damaged_member_is_not_unpacked(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"id,text", b"id,test"))
     with pytest.raises(UserError, match=r"a\.zip: a\.csv: its checksum does not match; download or copy it again"):
         unpack(path)
+
+
+def test_a_member_for_which_the_disk_has_no_room_is_not_to_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(*_: object) -> None:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(ZipStore, "copy", copy)
+    with pytest.raises(OSError, match="File too large"):
+        unpack(make_zip(tmp_path / "a.zip", {"a.csv": b"1"}))
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
