@@ -18,6 +18,7 @@ from common.errors import UserError, first_line
 if TYPE_CHECKING:
     import pandas as pd
     import pandera.pandas as pa
+    import pyarrow
 
 _ROW_GROUP_ROWS = 100_000
 # The last: larger than the file system or `ulimit -f` allows.
@@ -141,7 +142,8 @@ def write_with_report(frame: pd.DataFrame, path: Path, report: object) -> None:
 def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Write a table of many frames to `path`, atomically, without holding all of them; yields `append(frame)`.
 
-    Frames have the columns and dtypes of the first that has rows, and lose their index.
+    Frames have the columns of the first, each with the dtype of the first that has a value there (among the first
+    100,000 rows), and lose their index.
 
     Raises:
         ValueError: not one frame was appended, so that nobody knows the columns; or one has other columns.
@@ -150,39 +152,50 @@ def append_parquet(path: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
     import pyarrow.parquet
 
     writer: Any = None
-    blank: pyarrow.Table | None = None  # without a row nobody can tell what a column of objects holds
+    schema: pyarrow.Schema | None = None
+    blank: pyarrow.Schema | None = None  # of a frame without rows, whose dtypes say nothing
     pending: list[pyarrow.Table] = []
 
-    def flush(at_least: int) -> None:
-        # Small row groups would swell the file's footer and slow its readers.
-        if pending and sum(table.num_rows for table in pending) >= at_least:
-            writer.write_table(pyarrow.concat_tables(pending))
+    def flush() -> None:
+        nonlocal writer
+        writer = writer or pyarrow.parquet.ParquetWriter(temporary, schema or blank)
+        if pending:
+            writer.write_table(pyarrow.concat_tables(pending, promote_options="default"))
             pending.clear()
 
     with replace_atomically(path) as temporary:
 
         def append(frame: pd.DataFrame) -> None:
-            nonlocal writer, blank
-            if writer and {*map(str, frame.columns)} != {*writer.schema.names}:  # one too many would be left out
-                raise ValueError(f"{path}: a frame has the columns {[*frame.columns]}, the first {writer.schema.names}")
-            table = pyarrow.Table.from_pandas(frame, schema=writer.schema if writer else None, preserve_index=False)
-            if writer is None and table.num_rows == 0:
-                blank = table
-                return
-            writer = writer or pyarrow.parquet.ParquetWriter(temporary, table.schema)
-            pending.append(table)
-            flush(at_least=_ROW_GROUP_ROWS)
+            nonlocal schema, blank
+            if schema and {*map(str, frame.columns)} != {*schema.names}:  # one too many would be left out
+                raise ValueError(f"{path}: a frame has the columns {[*frame.columns]}, the first {schema.names}")
+            if writer is None:
+                own = pyarrow.Schema.from_pandas(frame, preserve_index=False)
+                if frame.empty:
+                    blank = own
+                    return
+                schema = _fill_types(schema or own, own)
+            pending.append(pyarrow.Table.from_pandas(frame, schema=schema, preserve_index=False))
+            if sum(table.num_rows for table in pending) >= _ROW_GROUP_ROWS:
+                # Small row groups would swell the file's footer and slow its readers.
+                flush()
 
         try:
             yield append
-            if writer is None and blank is not None:
-                writer = pyarrow.parquet.ParquetWriter(temporary, blank.schema)
-            if writer is None:
+            if schema is None and blank is None:
                 raise ValueError(f"{path}: no frame was appended")
-            flush(at_least=0)
+            flush()
         finally:
             if writer is not None:
                 writer.close()
+
+
+def _fill_types(schema: pyarrow.Schema, later: pyarrow.Schema) -> pyarrow.Schema:
+    """`schema`, with the types of `later` for columns that have held nothing but nulls."""
+    import pyarrow
+
+    fields = [later.field(field.name) if field.type == pyarrow.null() else field for field in schema]
+    return pyarrow.schema(fields, metadata=schema.metadata)
 
 
 def write_json(obj: object, path: Path) -> None:

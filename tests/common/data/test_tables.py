@@ -226,6 +226,17 @@ def test_frames_without_rows_decide_no_types(tmp_path: Path):
     assert pd.read_parquet(tmp_path / "b.parquet").shape == (0, 1)
 
 
+def test_nulls_decide_no_types(tmp_path: Path):
+    frames = [pd.DataFrame({"x": x, "y": y}) for x, y in (([None], ["c"]), ([], []), (["a"], [None]), (["b"], ["d"]))]
+    with append_parquet(tmp_path / "a.parquet") as append:
+        for frame in frames:
+            append(frame)
+    written = pd.read_parquet(tmp_path / "a.parquet")
+    assert written["x"].dropna().tolist() == ["a", "b"]
+    assert written["y"].dropna().tolist() == ["c", "d"]
+    assert [*written.isna().sum()] == [1, 1]
+
+
 @pytest.mark.parametrize("columns", [["x", "y", "z"], ["x"], ["x", "z"]])
 def test_frames_of_other_columns_are_refused(tmp_path: Path, columns: list[str]):
     frames = [
