@@ -46,7 +46,7 @@ def bootstrap_interval(
             undefined on that resample, which is then left out.
         n: N, number of rows.
         groups: (N,) group of each row; a row whose group is missing (None, NaN) is a group of its own.
-        n_resamples: how often the statistic is computed.
+        n_resamples: how often the statistic is computed anew; 0 gives bounds of NaN.
         level: share of the interval, e.g. 0.95.
         seed: same seed, same interval.
 
@@ -65,7 +65,11 @@ def bootstrap_interval(
     values = values[~np.isnan(values)]
     if codes.max() == 0 or len(values) == 0:
         return Interval(estimate, float("nan"), float("nan"))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    shares = [(1 - level) / 2, (1 + level) / 2]
+    with np.errstate(invalid="ignore"):
+        bounds = np.quantile(values, shares)
+    # Between two infinite values it cannot interpolate.
+    low, high = np.where(np.isnan(bounds), np.quantile(values, shares, method="nearest"), bounds)
     return Interval(estimate, float(low), float(high))
 
 

@@ -87,6 +87,12 @@ def test_undefined_resamples_are_left_out() -> None:
     assert np.isnan([never.estimate, never.low, never.high]).all()
 
 
+def test_an_infinite_loss_makes_the_bound_infinite() -> None:
+    losses = np.array([math.inf] + [1.0] * 9)  # drawn in about two of three resamples
+    assert bootstrap_interval(lambda rows: losses[rows].mean(), 10) == Interval(math.inf, 1.0, math.inf)
+    assert bootstrap_interval(lambda rows: -losses[rows].mean(), 10) == Interval(-math.inf, -math.inf, -1.0)
+
+
 def test_a_single_group_has_no_interval() -> None:
     interval = bootstrap_interval(lambda rows: float(len(rows)), 3, groups=np.zeros(3))
     assert interval.estimate == 3
