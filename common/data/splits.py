@@ -35,12 +35,10 @@ def grouped_folds(strata: NDArray[Any], groups: NDArray[Any], n_folds: int = 5, 
 
     codes = pd.factorize(strata, use_na_sentinel=False)[0]
     group_codes = join_groups(groups)
-    n_groups = len(np.unique(group_codes))
-    if n_groups < n_folds or np.bincount(codes).max() < n_folds:
-        raise UserError(
-            f"the data has {len(codes)} rows in {n_groups} independent groups, too few for {n_folds} folds: "
-            "give more data, or ask for fewer folds"
-        )
+    n_groups, largest = len(np.unique(group_codes)), np.bincount(codes).max(initial=0)
+    if n_groups < n_folds or largest < n_folds:
+        has = f"only {n_groups} independent groups" if n_groups < n_folds else f"no class of more than {largest} rows"
+        raise UserError(f"the data has {has}, too few for {n_folds} folds: give more data, or ask for fewer folds")
     folds = np.full(len(codes), -1, dtype=np.int64)
     splitter = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

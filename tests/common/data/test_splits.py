@@ -54,13 +54,13 @@ def test_rows_without_a_group_are_spread() -> None:
 
 @pytest.mark.parametrize("n_rows", [0, 1, 3])
 def test_too_few_groups_for_the_folds(n_rows: int) -> None:
-    with pytest.raises(UserError, match="too few for 5 folds"):
+    with pytest.raises(UserError, match=f"only {n_rows} independent groups, too few for 5 folds"):
         grouped_folds(np.zeros(n_rows * 10), np.repeat(np.arange(n_rows), 10), n_folds=5)
 
 
 def test_too_few_rows_of_every_stratum_for_the_folds() -> None:
-    with pytest.raises(UserError, match="too few for 5 folds"):
-        grouped_folds(np.arange(8), np.arange(8), n_folds=5)
+    with pytest.raises(UserError, match="no class of more than 2 rows, too few for 5 folds"):
+        grouped_folds(np.arange(8) // 2, np.arange(8), n_folds=5)
 
 
 def test_join_goes_through_any_chain_of_shared_values() -> None:
