@@ -75,14 +75,10 @@ def mask_average_precision(
             resampled[key] = float(values[0].mean()), float(values.mean())
         return resampled[key]
 
-    map50, map50_95 = (_interval(both, which, len(truth), n_resamples, seed) for which in (0, 1))
-    return MaskScores(map50, map50_95, everything[0])
+    def interval(which: int) -> Interval:
+        return bootstrap_interval(lambda rows: both(rows)[which], len(truth), n_resamples=n_resamples, seed=seed)
 
-
-def _interval(both: Any, which: int, n: int, n_resamples: int, seed: int) -> Interval:
-    if n_resamples == 0:
-        return Interval(both(np.arange(n))[which], float("nan"), float("nan"))
-    return bootstrap_interval(lambda rows: float(both(rows)[which]), n, n_resamples=n_resamples, seed=seed)
+    return MaskScores(interval(0), interval(1), everything[0])
 
 
 def _evaluate(truth: Sequence[Sequence[Rle]], predictions: Sequence[Sequence[tuple[Rle, float]]]) -> Any:
