@@ -35,7 +35,8 @@ def replace_atomically(path: Path) -> Iterator[Path]:
     that it leads to is replaced.
 
     Raises:
-        UserError: the folder cannot be written, the disk is full, or there is something else than a file.
+        UserError: the folder cannot be written, the disk is full, the path is not UTF-8, or there is something else
+            than a file.
     """
     path = Path(path)
     temporary, _ = _claim(path)
@@ -105,6 +106,8 @@ def _claim(path: Path) -> tuple[Path, list[Path]]:
         target = path.resolve()
         if target.exists() and not target.is_file():
             raise UserError(f"{path} is a device or a pipe; name a file to write")
+        if any("\ud800" <= character <= "\udfff" for character in str(target)):  # pyarrow takes UTF-8 only
+            raise UserError(f"cannot write {path}: the path is not UTF-8; choose another place")
         made = [folder for folder in target.parents if not folder.exists()]
         # The suffix stays last: writers choose the format, or a compression, by it.
         temporary = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(6)}.tmp{target.suffix}")

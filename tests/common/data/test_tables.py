@@ -314,7 +314,11 @@ def test_an_output_is_checked_before_the_work(tmp_path: Path):
         check_output(tmp_path / "file" / "out.parquet")
 
 
-@pytest.mark.parametrize("name", [".", "/", "a" * 300 + ".parquet", "a\0b"], ids=["here", "root", "too long", "nul"])
+@pytest.mark.parametrize(
+    "name",
+    [".", "/", "a" * 300 + ".parquet", "a\0b", os.fsdecode(b"caf\xe9/a.parquet")],
+    ids=["here", "root", "too long", "nul", "not UTF-8"],
+)
 def test_what_no_file_can_be_named_is_the_users_mistake(name: str):
     with pytest.raises(UserError, match=r"name a file to write|choose another place"):
         check_output(Path(name))
