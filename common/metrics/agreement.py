@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
@@ -35,7 +35,7 @@ def krippendorff_alpha(codes: Sequence[Sequence[Hashable | None]]) -> float:
     bar for firm conclusions, 0.667 for tentative ones.
 
     Args:
-        codes: of each coder the codes of all N things; None: not coded.
+        codes: of each coder the codes of all N things; None or NaN: not coded.
 
     Returns:
         NaN where no thing has two codes, or only one code was ever given.
@@ -45,21 +45,13 @@ def krippendorff_alpha(codes: Sequence[Sequence[Hashable | None]]) -> float:
     """
     if len({len(row) for row in codes}) > 1:
         raise ValueError("every coder needs as many codes as there are things; None is not coded")
-    number: dict[Hashable, int] = {}
-    for row in codes:
-        for code in row:
-            if code is not None:
-                number.setdefault(code, len(number))
-    counts = np.zeros((len(codes[0]) if codes else 0, len(number)))  # (N, C) how often each thing got each code
-    for row in codes:
-        for i, code in enumerate(row):
-            if code is not None:
-                counts[i, number[code]] += 1
+    n_things = len(codes[0]) if len(codes) else 0
+    given = pd.Series([code for row in codes for code in row], dtype=object)
+    numbers = pd.factorize(given)[0].reshape(len(codes), n_things)  # -1: not coded
+    coded = numbers >= 0
+    counts = np.zeros((n_things, numbers.max(initial=-1) + 1))  # (N, C) how often each thing got each code
+    np.add.at(counts, (np.nonzero(coded)[1], numbers[coded]), 1)
     counts = counts[counts.sum(1) >= 2]  # a single code agrees with nobody's
-    return _alpha(counts)
-
-
-def _alpha(counts: NDArray[np.float64]) -> float:
     per_thing = counts.sum(1)  # (N,)
     totals = counts.sum(0)  # (C,)
     n = totals.sum()

@@ -4,6 +4,7 @@ import math
 
 import krippendorff
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,13 @@ def test_alpha_is_that_of_the_library(things: list[tuple[str | None, ...]]):
     numbers = np.array([[np.nan if c is None else "abc".index(c) for c in row] for row in by_coder])
     expected = krippendorff.alpha(reliability_data=numbers, level_of_measurement="nominal")
     assert ours == pytest.approx(expected, abs=1e-9)
+
+
+def test_what_pandas_leaves_out_is_not_coded():
+    texts = [["a", "b", "a", None, "b"], ["a", "b", "b", "a", None]]
+    gaps = [pd.Series(row).tolist() for row in texts]  # NaN for None
+    assert gaps != texts
+    assert krippendorff_alpha(gaps) == krippendorff_alpha(texts)
 
 
 def test_perfect_agreement_is_one_and_another_number_of_things_is_refused():
