@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from common.metrics.classification import check_classes
+
 TEMPERATURE_RANGE = (0.05, 20.0)
 """Bounds of a fitted temperature: on separable rows the likelihood has no maximum and would run to 0."""
 
@@ -39,7 +41,8 @@ def reliability_curve(
         n_bins: number of bins.
 
     Raises:
-        ValueError: probabilities outside [0, 1], NaN, or of a shape that does not fit the labels.
+        ValueError: probabilities outside [0, 1], NaN, or of a shape that does not fit the labels; labels that are no
+            class.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     if probabilities.ndim not in (1, 2) or labels.shape != probabilities.shape[:1]:
@@ -47,6 +50,7 @@ def reliability_curve(
     # float32 softmax may round to just above 1
     if not ((probabilities >= 0) & (probabilities <= 1 + 1e-6)).all():
         raise ValueError("probabilities must lie in [0, 1]")
+    check_classes(labels, probabilities.shape[1] if probabilities.ndim == 2 else 2)
     if probabilities.ndim == 2:
         confidence = probabilities.max(axis=1)  # (N,)
         right = probabilities.argmax(axis=1) == labels  # (N,)
@@ -101,8 +105,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     if logits.ndim == 1:  # sigmoid(x) is the softmax of (0, x)
         logits = np.stack([np.zeros_like(logits), logits], axis=1)
     n_classes = logits.shape[1]
-    if not np.isin(labels, np.arange(n_classes)).all():  # -1 would be taken for the last class
-        raise ValueError(f"labels must be the classes 0 to {n_classes - 1}")
+    check_classes(labels, n_classes)
     if not (logits < np.inf).all():  # minus infinity is a class that cannot be
         raise ValueError("logits must not be NaN or infinity")
     rows, classes = np.arange(len(labels)), labels.astype(np.int64)

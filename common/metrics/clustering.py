@@ -24,7 +24,7 @@ def adjusted_rand_index(
         counts: (N,) how often each row was drawn; None is once.
 
     Raises:
-        ValueError: other lengths, or negative labels.
+        ValueError: other lengths, or labels that are negative or no integers.
     """
     labels, others = map(_few, _check(labels, others))
     drawn = np.ones(len(labels)) if counts is None else np.asarray(counts, dtype=np.float64)
@@ -99,7 +99,7 @@ def best_jaccard(labels: NDArray[np.integer], others: NDArray[np.integer], n_clu
         (K,), nan where a cluster has no rows.
 
     Raises:
-        ValueError: other lengths, or labels out of range.
+        ValueError: other lengths, or labels that are out of range or no integers.
     """
     labels, others = _check(labels, others)
     if len(labels) == 0:
@@ -129,6 +129,8 @@ def _check(labels: NDArray[np.integer], others: NDArray[np.integer]) -> tuple[ND
     labels, others = np.asarray(labels), np.asarray(others)
     if labels.ndim != 1 or labels.shape != others.shape:
         raise ValueError(f"labels {labels.shape} and {others.shape} are not of the same rows")
+    if any(found.dtype.kind not in "biu" for found in (labels, others)):
+        raise ValueError(f"labels must be integers, not {labels.dtype} and {others.dtype}")
     if len(labels) and min(labels.min(), others.min()) < 0:
         raise ValueError("labels must not be negative")
     return labels.astype(np.int64), others.astype(np.int64)  # sums of smaller types would wrap

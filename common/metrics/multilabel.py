@@ -53,9 +53,9 @@ def tag_scores(labels: NDArray[np.bool_], decisions: NDArray[np.bool_]) -> TagSc
         decisions: (N, T) which tags each row is given.
 
     Raises:
-        ValueError: shapes that differ or are not (N, T).
+        ValueError: shapes that differ or are not (N, T), or values other than true and false.
     """
-    has, given = np.asarray(labels, dtype=bool), np.asarray(decisions, dtype=bool)
+    has, given = _as_bool(labels), _as_bool(decisions)
     if has.ndim != 2 or has.shape != given.shape:
         raise ValueError(f"labels {has.shape} and decisions {given.shape} are not both (N, T)")
     hits, n_has, n_given = (has & given).sum(axis=0), has.sum(axis=0), given.sum(axis=0)  # (T,) each
@@ -78,11 +78,11 @@ def average_precision(labels: NDArray[np.bool_], scores: NDArray[np.floating]) -
         (T,) average precisions; `defined_mean` of them is the macro average.
 
     Raises:
-        ValueError: shapes that differ or are not (N, T).
+        ValueError: shapes that differ or are not (N, T), or labels other than true and false.
     """
     from sklearn.metrics import average_precision_score
 
-    has, given = np.asarray(labels, dtype=bool), np.asarray(scores)
+    has, given = _as_bool(labels), np.asarray(scores)
     if has.ndim != 2 or has.shape != given.shape:
         raise ValueError(f"labels {has.shape} and scores {given.shape} are not both (N, T)")
     return np.array(
@@ -105,7 +105,7 @@ def best_f1_threshold(labels: NDArray[np.bool_], scores: NDArray[np.floating]) -
     """
     from sklearn.metrics import precision_recall_curve
 
-    has, given = np.asarray(labels, dtype=bool), np.asarray(scores, dtype=np.float64)
+    has, given = _as_bool(labels), np.asarray(scores, dtype=np.float64)
     kind = np.result_type(np.asarray(scores).dtype, np.float16)  # in which NumPy compares them with a plain number
     if not has.any():
         return 0.5
@@ -149,6 +149,13 @@ def defined_mean(values: NDArray[np.floating]) -> float:
     """Mean of the values that are not NaN; NaN where there is none."""
     defined = np.asarray(values)[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
+
+
+def _as_bool(tags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    tags = np.asarray(tags)
+    if tags.dtype != bool and not np.isin(tags, (0, 1)).all():  # a missing label or a probability would be true
+        raise ValueError("tags must be true or false, 1 or 0")
+    return tags.astype(bool, copy=False)
 
 
 def _divide(numerator: NDArray[np.number], denominator: NDArray[np.number]) -> NDArray[np.float64]:

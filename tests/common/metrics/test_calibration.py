@@ -73,6 +73,13 @@ def test_what_is_no_probability_is_refused(bad: float) -> None:
         reliability_curve(np.array([0]), np.array([bad]))
 
 
+@pytest.mark.parametrize("probabilities", [np.array([0.2, 0.8]), np.eye(2)])
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_curve_of_what_is_no_class_is_refused(label: int, probabilities: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="classes 0 to 1"):
+        reliability_curve(np.array([0, label]), probabilities)
+
+
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         reliability_curve(np.array([0, 1]), np.array([[0.5, 0.5]]))

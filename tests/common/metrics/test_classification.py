@@ -55,6 +55,8 @@ def test_top_c_is_always_right() -> None:
         (np.zeros(3, dtype=int), np.zeros((3, 5)), 0),
         (np.zeros(3, dtype=int), np.zeros((3, 5)), 6),
         (np.zeros(3, dtype=int), np.full((3, 5), np.nan), 1),
+        (np.array([1, 5, 2]), np.zeros((3, 5)), 1),
+        (np.array(["a", "b", "c"]), np.zeros((3, 5)), 1),
     ],
 )
 def test_top_k_refuses_what_has_no_answer(labels: np.ndarray, probabilities: np.ndarray, k: int) -> None:

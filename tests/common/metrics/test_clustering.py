@@ -136,6 +136,8 @@ def test_rows_that_do_not_fit_are_refused() -> None:
         best_jaccard(np.zeros(3, int), np.zeros(2, int), 1)
     with pytest.raises(ValueError, match="label 2, with 2 clusters"):
         best_jaccard(np.array([0, 2]), np.array([0, 0]), 2)
+    with pytest.raises(ValueError, match="integers, not float64 and int64"):
+        adjusted_rand_index(np.array([0.5, 0.7, np.nan]), np.zeros(3, int))
     with pytest.raises(ValueError, match="negative"):
         best_jaccard(np.array([0, 1]), np.array([0, -1]), 2)
     assert np.isnan(best_jaccard(np.zeros(0, int), np.zeros(0, int), 2)).all()

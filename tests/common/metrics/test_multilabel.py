@@ -64,6 +64,10 @@ def test_tag_scores_refuse_shapes_that_differ() -> None:
         tag_scores(np.zeros((2, 3)), np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"not both \(N, T\)"):
         tag_scores(np.zeros(3), np.zeros(3))
+    for labels in (np.array([[1.0], [np.nan]]), np.array([[0.3], [0.0]])):  # a missing label, and a probability
+        with pytest.raises(ValueError, match="true or false, 1 or 0"):
+            tag_scores(labels, np.ones((2, 1), bool))
+    assert tag_scores(np.array([[1.0], [0.0]]), np.array([[1], [0]])).macro_f1 == 1
 
 
 def test_average_precision_agrees_with_torchmetrics() -> None:
