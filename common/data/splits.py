@@ -90,18 +90,16 @@ def near_duplicate_groups(hashes: NDArray[np.uint64], max_distance: int) -> NDAr
     """
     distinct, inverse = np.unique(np.asarray(hashes, dtype=np.uint64), return_inverse=True)
     n_distinct = len(distinct)
-    left: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
-    right: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
+    groups = np.arange(n_distinct)
     start = 0
     while start < n_distinct:
         stop = min(n_distinct, start + max(1, HASH_BLOCK // (n_distinct - start)))
         # (stop - start, n_distinct - start): each pair once, but for the small square on the diagonal
         distance = np.bitwise_count(distinct[start:stop, None] ^ distinct[None, start:])
-        near_left, near_right = np.nonzero(distance <= max_distance)
-        left.append(near_left + start)
-        right.append(near_right + start)
+        left, right = np.nonzero(distance <= max_distance)
+        # Joined at once: of many alike photos all pairs would take gigabytes.
+        groups = _components(groups[start + left], groups[start + right], n_distinct)[groups]
         start = stop
-    groups = _components(np.concatenate(left), np.concatenate(right), n_distinct)
     return _number_by_appearance(groups[inverse])
 
 
@@ -110,7 +108,7 @@ def _components(left: NDArray[np.int64], right: NDArray[np.int64], n_nodes: int)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    edges = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(n_nodes, n_nodes))
+    edges = coo_array((np.ones(len(left), dtype=bool), (left, right)), shape=(n_nodes, n_nodes))
     return _number_by_appearance(connected_components(edges, directed=False)[1])
 
 

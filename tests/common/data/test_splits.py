@@ -2,12 +2,14 @@
 
 import itertools
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common.data import splits
 from common.data.splits import grouped_folds, join_groups, near_duplicate_groups
 from common.errors import UserError
 
@@ -121,6 +123,16 @@ def test_near_duplicates_found_across_blocks() -> None:
     assert time.process_time() - started < 5
     assert np.array_equal(groups[4000:], groups[:500])
     assert len(set(groups)) == 4000
+
+
+def test_pairs_of_many_alike_are_not_all_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(splits, "HASH_BLOCK", 1 << 14)
+    tracemalloc.start()
+    groups = near_duplicate_groups(np.arange(2000), max_distance=11)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert set(groups) == {0}
+    assert peak < 20e6  # the two million pairs are 32 MB; importing SciPy takes some, too
 
 
 def test_a_stratum_rarer_than_the_folds_is_no_trouble():
