@@ -37,9 +37,10 @@ COMPACT_TIME: Final = re.compile(
     r"\s*(?P<a>(?:19|20)\d\d)(?P<b>0[1-9]|1[0-2])(?P<c>[0-3]\d)(?P<d>)(?P<e>)(?P<f>)"
     r"(?:[T ]?(?P<h>\d\d):?(?P<m>\d\d):?(?P<s>\d\d)?)?(?P<half>)(?P<zone>Z?)\s*$"
 )
+_GAPS: Final = "' \u00a0\u202f\u2019"  # apostrophes and spaces that part thousands
 _PARTED: Final = "|".join(  # 1,234.5 or 1.234,5 or 1 234,5, and in India 12,34,567
     rf"\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}(?:{point}\d*)?"
-    for mark, point in ((",", r"\."), (r"\.", ","), ("[' \u00a0]", "[.,]"))
+    for mark, point in ((",", r"\."), (r"\.", ","), (f"[{_GAPS}]", "[.,]"))
 )
 # A cell that is a number, maybe with a decimal comma or parted thousands.
 NUMBER: Final = re.compile(
@@ -296,7 +297,7 @@ def parse_numbers(texts: pd.Series) -> NDArray[np.float64]:
     if len(odd) == 0:
         return numbers
     cells = texts.iloc[odd]
-    cells = cells.where(cells.str.match(NUMBER).astype(bool), "").str.replace(r"[\s'\u00a0]", "", regex=True)
+    cells = cells.where(cells.str.match(NUMBER).astype(bool), "").str.replace(rf"[\s{_GAPS}]", "", regex=True)
     comma_last = cells.str.rfind(",") > cells.str.rfind(".")
     decimal_comma = comma_last & (cells.str.count(",") == 1)
     with_comma = cells.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)

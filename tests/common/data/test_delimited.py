@@ -164,6 +164,8 @@ def test_numbers_as_people_write_them() -> None:
     numbers = [1.5, 1234.5, 1234.5, 0.35, 1000, 1000.5, 1234567, 1234567, -0.5, 1000, np.inf]
     cells += ["12,34,567.8", "1'234'567.80", "1,5e3", "5,", "0001,5"]
     numbers += [1234567.8, 1234567.8, 1500, 5, 1.5]
+    cells += ["1\u202f234,5", "1\u2019234.5", "1\u00a0234,5"]  # as French and Swiss programs part thousands
+    numbers += [1234.5] * 3
     np.testing.assert_array_equal(parse_numbers(pd.Series(cells, dtype=object)), numbers)
     assert parse_numbers(pd.Series(["2", "1,5"], dtype=object)).tolist() == [2, 1.5]
     assert np.isnan(parse_numbers(pd.Series(["n/a", "", None, "-", "1.5 kWh", "2024-01-01"], dtype=object))).all()
