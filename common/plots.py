@@ -114,7 +114,7 @@ def image_grid(
     Raises:
         ValueError: no images, or captions or marks of another number.
     """
-    if not images or any(len(marks) != len(images) for marks in (captions, wrong) if marks is not None):
+    if len(images) == 0 or any(len(marks) != len(images) for marks in (captions, wrong) if marks is not None):
         raise ValueError("image_grid needs images, and as many captions and marks as images")
     rows = [range(start, min(start + n_columns, len(images))) for start in range(0, len(images), n_columns)]
     cell = WIDTH_INCHES / n_columns

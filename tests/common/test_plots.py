@@ -30,6 +30,10 @@ def rendered(figure: Figure, path: Path) -> np.ndarray:
     return cv2.imread(str(path))[..., ::-1]
 
 
+def test_a_grid_takes_a_stack_of_images() -> None:
+    assert len(image_grid(np.zeros((3, 5, 5, 3), np.uint8)).axes) == 3
+
+
 def test_grid_shows_every_image_whole_with_its_caption(tmp_path: Path) -> None:
     colours = [(200, 0, 0), (0, 150, 0), (0, 0, 250)]
     shapes = [(30, 20, 3), (300, 100, 3), (10, 90, 3)]
