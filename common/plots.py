@@ -240,20 +240,16 @@ def plot_reliability(curves: Mapping[str, ReliabilityCurve], title: str = "") ->
 
 
 @_styled
-def plot_training_curves(
-    history: Sequence[Mapping[str, float]], panels: Mapping[str, Sequence[str]], title: str = ""
-) -> Figure:
+def plot_training_curves(history: Sequence[Mapping[str, float]], panels: Mapping[str, Sequence[str]]) -> Figure:
     """Curves over epochs, panels side by side.
 
     Args:
         history: figures of each epoch, in order; one may lack some of them.
         panels: which figures each panel shows, by the panel's title: {"loss": ["train_loss", ...], ...}.
-        title: above the figure.
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = _new_figure(WIDTH_INCHES, 3.2 + 0.3 * bool(title))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure = _new_figure(WIDTH_INCHES, 3.2)
     epochs = np.arange(1, len(history) + 1)
     axes: Axes
     for axes, (panel, keys) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):

@@ -1,1 +1,1 @@
-"""Classification, multi-label, ranking, clicks, agreement, bootstrap confidence intervals and calibration."""
+"""Classification, multi-label, ranking, clicks, clustering, masks, agreement, calibration and bootstrap intervals."""

@@ -154,7 +154,6 @@ def export_text_encoder(
     adapter: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     extra_files: Mapping[str, bytes] | None = None,
     config: dict[str, Any] | None = None,
-    metrics: dict[str, Any] | None = None,
     data_fingerprint: str = "",
 ) -> TextEncoder:
     """Write a BERT sentence encoder (MiniLM, BGE, E5, SPECTER) as int8 ONNX and tokenizer; return it, loaded.
@@ -167,7 +166,6 @@ def export_text_encoder(
         adapter: a linear map of the vectors that becomes part of the graph, see `BertGraph`.
         extra_files: contents by name of what belongs beside the encoder.
         config: how it was trained, for the manifest.
-        metrics: what was measured of it, for the manifest.
         data_fingerprint: of what it was trained on.
 
     Raises:
@@ -192,7 +190,7 @@ def export_text_encoder(
             "dimensions": int(network.config.hidden_size if adapter is None else adapter[1].shape[1]),
         },
         data_fingerprint=data_fingerprint,
-        metrics=metrics or {},
+        metrics={},
         packages={name: version(name) for name in ("numpy", "onnx", "sentence-transformers", "torch", "transformers")},
     )
     return load_text_encoder(directory)
