@@ -157,12 +157,11 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     text = as_utf8(buffer).to_pybytes().decode("utf-8")
     if "\0" in text[:10_000]:
         raise UserError(f"{name}: not text in UTF-8, UTF-16 or Windows-1252; save it as CSV in UTF-8")
-    # Prose is full of commas and semicolons, so only the header can tell what parts the columns.
-    header = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    separator = max(",\t;|", key=header.count)
     try:
+        separator = _separator(text)
         rows = [row for row in _read_rows(name, text, separator) if row]
-        if separator not in header and {*map(len, rows[1:])} != {2}:  # one column; two are R's, with names of rows
+        # One column; but where all rows have two, the first is R's, of names.
+        if rows and len(rows[0]) == 1 and {*map(len, rows[1:])} != {2}:
             rows, separator = [row for row in _read_rows(name, text, _NO_SEPARATOR) if row], ""
     except csv.Error as error:
         raise UserError(f"{name}: not readable as delimited text ({error}); save it as CSV in UTF-8") from error
@@ -172,6 +171,20 @@ def _delimited(name: str, content: bytes) -> tuple[list[str], list[list[str]], s
     if rows and len(columns) == min(map(len, rows)) - 1:
         columns = add_missing_name(columns, rows)
     return columns, rows, find_encoding(buffer), separator
+
+
+def _separator(text: str) -> str:
+    """The one that parts the header; of several the one that parts most rows into as many cells.
+
+    Prose is full of commas and semicolons, so that what parts rows alone tells nothing.
+    """
+
+    def agreement(separator: str) -> tuple[float, int]:
+        rows = csv.reader(io.StringIO(text[:100_000], newline=""), delimiter=separator)
+        width, *widths = [len(row) for row in rows if row] or [0]
+        return (widths.count(width) / max(1, len(widths)) if width > 1 else -1.0), width
+
+    return max(",\t;|", key=agreement)  # the first of equals
 
 
 def _read_rows(name: str, text: str, separator: str) -> Iterator[list[str]]:

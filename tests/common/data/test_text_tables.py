@@ -251,3 +251,22 @@ def test_quotes_that_are_sloppy_within_a_line_are_taken_as_they_come(tmp_path: P
         (tmp_path / "a.csv").write_text(text.replace(",", separator))
         rows = [["0", "So he said"], ["1", 'a 5" nail'], ["2", "two\nlines"], ["3", "b"]]
         assert read_text_table(tmp_path).rows == rows
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["What, if anything, do you like?;Age", '"What, if anything, do you like?";Age', "Age;Why, and since when"],
+)
+def test_commas_in_a_question_part_no_columns(tmp_path: Path, header: str):
+    path = tmp_path / "survey.csv"
+    path.write_text(f'{header}\nPay, mostly;31\nNothing;40\n"Pay; people, too";50\n')
+    table = read_text_table(path)
+    assert table.columns == header.replace('"', "").split(";")
+    assert (table.rows[2], table.ragged, table.separator) == (["Pay; people, too", "50"], [], ";")
+
+
+def test_a_question_alone_in_quotes_is_one_column(tmp_path: Path):
+    path = tmp_path / "survey.csv"
+    path.write_text('"What, if anything, do you like?"\nPay, mostly\nNothing\n')
+    table = read_text_table(path)
+    assert (table.columns, table.rows) == (["What, if anything, do you like?"], [["Pay, mostly"], ["Nothing"]])
