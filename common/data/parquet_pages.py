@@ -33,7 +33,8 @@ def unpacked_size(content: bytes, metadata: pq.FileMetaData) -> int:
         for j in range(metadata.num_columns):
             chunk = group.column(j)
             at = chunk.data_page_offset
-            if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < at:
+            # Of a column without rows it is 0.
+            if chunk.has_dictionary_page and (at == 0 or 0 < chunk.dictionary_page_offset < at):
                 at = chunk.dictionary_page_offset
             end = at + chunk.total_compressed_size
             while at < end:

@@ -45,6 +45,12 @@ def test_it_is_what_an_honest_footer_says(compression: str, version: str, dictio
     assert 0.7 * claimed < unpacked_size(content, about) <= claimed  # which counts the headers, too
 
 
+def test_a_table_without_rows_has_its_dictionaries_alone():
+    stream = io.BytesIO()
+    pq.write_table(TABLE.slice(0, 0), stream)
+    assert unpacked_size(stream.getvalue(), metadata(stream.getvalue())) == 0
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(4, 3000), st.integers(0, 255)), min_size=1, max_size=20))
 def test_damage_is_a_size_or_a_value_error(changes: list[tuple[int, int]]):
