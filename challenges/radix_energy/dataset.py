@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -44,6 +44,12 @@ from common.errors import UserError
 
 MIN_DAYS: Final = 7  # with at least
 MIN_READINGS_OF_DAY: Final = 12
+# Columns and rows that stand among the households of a table and are none.
+_NOBODY: Final = re.compile(
+    r"\W*(?:(?:grand |sub)?totals?|sums?|average|mean|summe|gesamt|totaal|somme|(?:outdoor )?temp(?:erature)?|price)"
+    r"[\W_]*(?:k?wh|c)?\W*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -170,8 +176,6 @@ def _parse_wide(source: Source, layout: Layout, options: ReadOptions) -> Parsed:
 
     cells = read_numbers(arrays[len(labels) :], at, repairs).reshape(len(layout.values), n_rows)
     _add_ragged(repairs, ragged)
-    if not by_rows:
-        _refuse_nameless(source.name, seconds, cells)
     values, differing = merge_rows(codes, np.ascontiguousarray(cells.T) if by_rows else cells, len(ids), repairs)
     used = {*labels, *layout.values}
     ignored = [name for i, name in enumerate(names) if i not in used]
@@ -192,16 +196,15 @@ def _refuse_timeless(source: Source, layout: Layout, seconds: NDArray[np.int64])
         )
 
 
-def _refuse_nameless(name: str, seconds: NDArray[np.int64], cells: NDArray[np.float32]) -> None:
-    """Refuse readings (columns, T) of several households in one column: nothing says which is whose."""
-    n_times = len(np.unique(seconds))
-    if len(seconds) < 1.5 * n_times:
-        return
-    n_rows = len(pd.DataFrame(cells.T).assign(time=seconds).drop_duplicates())
-    if n_rows >= 1.5 * n_times:
+def _refuse_several(name: str, parsed: Parsed) -> None:
+    """Refuse a table with further readings at half of its times: nothing says which of them are to be added."""
+    counts = parsed.repairs.counts
+    several, repeated = (int(counts[rule].sum()) if rule in counts else 0 for rule in ("several", "repeated"))
+    n_times = int(np.isfinite(parsed.table.values).sum()) - several - repeated
+    if 2 * several >= max(n_times, 1):
         raise UserError(
-            f"{name}: each time stands in {n_rows / n_times:.3g} rows with other readings; add a column of households, "
-            "or of hours where times are only dates"
+            f"{name}: each time of a household stands in {1 + several / n_times:.3g} rows with other readings; add a "
+            "column of households, write hours and minutes into the time, or leave one kind of reading"
         )
 
 
@@ -211,6 +214,7 @@ def _dataset(path: Path, name: str, parsed: Parsed, options: ReadOptions, max_ce
     solar = clear_negative(parsed.table, repairs)
     power = is_power(parsed.value_names) if unit is None else unit in ("W", "kW")
     grid = to_hours(parsed.table, is_power=power, repairs=repairs, max_cells=max_cells)
+    _refuse_several(name, parsed)
     hours = grid.values  # (N, D * 24)
     unit, why = (unit, "as given") if options.unit != "auto" else _unit_by_size(unit, hours, power)
     if unit in ("W", "Wh"):
@@ -219,6 +223,8 @@ def _dataset(path: Path, name: str, parsed: Parsed, options: ReadOptions, max_ce
     clear_impossible(grid, repairs)
     kwh = hours.reshape(len(ids), hours.shape[1] // 24, 24)  # (N, D, 24); N may be 0
     reasons = unused_reasons(kwh, set(parsed.differing.tolist()))
+    if len(ids) > 1:
+        reasons |= {i: "no household, by its name" for i, text in enumerate(ids) if _NOBODY.fullmatch(text)}
     for i in reasons:
         if losses := repairs.losses(i):
             reasons[i] += f" (left out: {', '.join(losses)})"
@@ -290,9 +296,9 @@ def unused_reasons(kwh: NDArray[np.float32], differing: Collection[int] = ()) ->
     suspects = (
         (n_full_days < MIN_DAYS) | (highest == lowest) | (n_readings < 12 * n_days) | (step > 1) | (n_readings == 0)
     )
-    never_falls = _never_falls(flat)
+    hardly_falls = _hardly_falls(flat)
     reasons = dict.fromkeys(sorted(differing), "two different series under one name")
-    for i in np.flatnonzero(suspects | never_falls):
+    for i in np.flatnonzero(suspects | hardly_falls):
         if i in reasons:
             continue
         if n_readings[i] == 0:
@@ -305,9 +311,9 @@ def unused_reasons(kwh: NDArray[np.float32], differing: Collection[int] = ()) ->
             )
         elif highest[i] == lowest[i]:
             reasons[int(i)] = f"every reading is {highest[i]:g}"
-        elif never_falls[i]:
+        elif hardly_falls[i]:
             reasons[int(i)] = (
-                "readings only rise, as a meter's register does; its differences from hour to hour are needed"
+                "readings rise and hardly fall, as a meter's register does; differences from hour to hour are needed"
             )
         else:
             share = n_readings[i] / (24 * n_days[i])
@@ -315,12 +321,17 @@ def unused_reasons(kwh: NDArray[np.float32], differing: Collection[int] = ()) ->
     return reasons
 
 
-def _never_falls(hours: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) whether no reading is below the one an hour before."""
+def _hardly_falls(hours: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(N,) whether readings rise over ten times as often as they fall: registers may be reset, at midnight or once."""
+
+    def rises(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        steps = np.diff(rows)
+        return np.asarray((steps > 0).sum(axis=1) >= 10 * (steps < 0).sum(axis=1))
+
     # Nearly all fall within their first days; only the rest is looked at as a whole.
-    rises: NDArray[np.bool_] = np.logical_not((np.diff(hours[:, :72]) < 0).any(axis=1))
-    rises[rises] = ~(np.diff(hours[rises]) < 0).any(axis=1)
-    return rises
+    suspects = rises(hours[:, :72])
+    suspects[suspects] = rises(hours[suspects])
+    return suspects
 
 
 def _usual_step(hours: NDArray[np.float32], n_readings: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -187,7 +187,8 @@ def _guess(columns: _Columns) -> str:
         and any(map(columns.counts_hours, numbers))
     ):
         return "long"
-    if numbers and not texts and not any(_is_id_name(columns, i) for i in numbers):
+    timeless = any(_HOUR_NAME.fullmatch(_bare(columns.names[i])) and not columns.is_whole(i) for i in numbers[:1])
+    if numbers and not texts and not timeless and not any(_is_id_name(columns, i) for i in numbers):
         return "columns"
     raise _unknown(columns)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from challenges.radix_energy.dataset import Dataset, ReadOptions, load, unit_in_words, unused_reasons
+from challenges.radix_energy.dataset import Dataset, ReadOptions, load, unused_reasons
 from common.data.tables import json_text
 from common.errors import UserError
 
@@ -284,6 +284,18 @@ def test_households_that_cannot_be_used_say_why(tmp_path: Path):
     assert dataset.readings.household_ids.tolist() == ["home 0", "home 5"]
 
 
+def test_totals_and_weather_among_the_columns_are_no_households(tmp_path: Path):
+    kwh = series()
+    frame = long_table(kwh).pivot(index="time", columns="household", values="kwh")
+    frame = frame.assign(Total=frame.sum(axis=1), **{"mean (kWh)": 0.3 * frame["home 1"], "Temp_C": 9.5, "Totaro": 0.4})
+    dataset = load(csv(tmp_path, frame, index=True))
+    same_kwh(dataset, kwh)
+    nobody = "no household, by its name"
+    assert dataset.unused == {"Total": nobody, "mean (kWh)": nobody, "Temp_C": nobody, "Totaro": "every reading is 0.4"}
+    dataset = load(csv(tmp_path, frame[["Total"]], index=True))  # the only one is what was meant
+    assert dataset.readings.household_ids.tolist() == ["Total"]
+
+
 def test_no_household_at_all(tmp_path: Path):
     with pytest.raises(UserError, match=r"a\.csv: no household can be used: every reading is 0 \(3 of 3\)"):
         load(csv(tmp_path, long_table(series() * 0)))
@@ -373,17 +385,6 @@ def test_unused_reasons_name_each_rule_once():
     kwh = series(2).reshape(2, DAYS, 24).astype(np.float32)
     assert unused_reasons(kwh) == {}
     assert unused_reasons(kwh, [1]) == {1: "two different series under one name"}
-
-
-@pytest.mark.parametrize(
-    ("names", "unit"),
-    [
-        (["energy(kWh/hh)"], "kWh"), (["value_wh"], "Wh"), (["W"], "W"), (["Power [kW]"], "kW"), (["watts"], "W"),
-        (["a_kwh", "b_kwh"], "kWh"), (["a_kwh", "b"], None), (["watch"], None), (["value"], None), ([], None),
-    ],
-)  # fmt: skip
-def test_units_in_names(names: list[str], unit: str | None):
-    assert unit_in_words(names) == unit
 
 
 @pytest.mark.real_data
