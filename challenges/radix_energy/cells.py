@@ -19,6 +19,10 @@ from common.data.delimited import TIME, parse_numbers, parse_times
 NUMBERED_HOUR: Final = re.compile(
     r"\s*(?:hours?|hr|h|t|time|step|period|stunde|uur|heure|kwh|wh|value|reading)?[ _-]*(\d{1,6})\s*$", re.IGNORECASE
 )
+# kWh, watts, Kilowatt-hours, kW h; not the W of 'watch' nor the Wh of MWh.
+_UNIT: Final = re.compile(
+    r"(?<![a-z])(?P<kilo>k|kilo)?w(?:atts?)?(?P<hour>[\W_]*h(?:(?:ou)?rs?)?)?(?![a-z])", re.IGNORECASE
+)
 _POWER: Final = re.compile("power|leistung|vermogen|puissance", re.IGNORECASE)
 _FIRST_DAY: Final = date(2024, 1, 1)  # a Monday, for hours without dates
 _YEAR_S: Final = 365.25 * 86_400
@@ -116,13 +120,13 @@ def read_hour_names(
 
 
 def add_hours(seconds: NDArray[np.int64], column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Add hours of the day, as numbers or as 13:30, to dates; where they are 1 to 24, an hour is named by its end."""
+    """Add hours of the day, as numbers or as 13:30, to dates; where they go to 24, each is named by its end."""
     values, codes = coded(column)
     texts = _texts(values)
     parts = texts.str.extract(r"^\s*(\d{1,2})(?:\.0*)?(?:[:h](\d{2}))?")
     hours = pd.to_numeric(parts[0]).to_numpy(dtype=np.float64) + pd.to_numeric(parts[1]).fillna(0).to_numpy() / 60
-    by_end = not texts.str.contains("[:h]").any() and np.nanmin(hours) >= 1 and np.nanmax(hours) == 24
-    offsets = np.append(np.round((hours - by_end) * HOUR_S), np.nan)[codes]
+    first = np.nanmin(hours) if np.nanmax(hours) >= 24 else 0.0  # 1:00 to 24:00, or 0:30 to 24:00
+    offsets = np.append(np.round((hours - first) * HOUR_S), np.nan)[codes]
     return np.where(
         np.isnan(offsets) | (seconds == NO_TIME), NO_TIME, seconds + np.nan_to_num(offsets).astype(np.int64)
     )
@@ -158,11 +162,8 @@ def read_numbers(
 
 def unit_in_words(names: Sequence[str]) -> str | None:
     """The unit that all of `names` have in them: kWh, Wh, kW or W."""
-    words = {
-        "kwh": "kWh", "kilowatthour": "kWh", "kilowatthours": "kWh", "wh": "Wh", "watthour": "Wh", "watthours": "Wh",
-        "kw": "kW", "kilowatt": "kW", "kilowatts": "kW", "w": "W", "watt": "W", "watts": "W",
-    }  # fmt: skip
-    units = {next((words[w] for w in re.split("[^a-z]+", n.lower()) if w in words), None) for n in names[:100]}
+    found = [_UNIT.search(name) for name in names[:100]]
+    units = {("k" if unit["kilo"] else "") + ("Wh" if unit["hour"] else "W") if unit else None for unit in found}
     return units.pop() if len(units) == 1 else None
 
 

@@ -59,6 +59,10 @@ def test_hours_of_the_day_beside_dates():
     assert add_hours(day, pa.chunked_array([[0, 5, 23]])).tolist() == [0, 5 * 3600, 23 * 3600]
     assert add_hours(day, pa.chunked_array([[1, 5, 24]])).tolist() == [0, 4 * 3600, 23 * 3600]
     assert add_hours(day, pa.chunked_array([["00:30", "5:00", "x"]])).tolist() == [1800, 5 * 3600, NO_TIME]
+    # Named by their ends, and on the day when clocks go back there is a 25th.
+    assert add_hours(day, pa.chunked_array([["01:00", "5:00", "24:00"]])).tolist() == [0, 4 * 3600, 23 * 3600]
+    assert add_hours(day, pa.chunked_array([["0:30", "5:00", "24:00"]])).tolist() == [0, 4.5 * 3600, 23.5 * 3600]
+    assert add_hours(day, pa.chunked_array([[1, 5, 25]])).tolist() == [0, 4 * 3600, 24 * 3600]
 
 
 def test_numbers_say_what_was_no_number():

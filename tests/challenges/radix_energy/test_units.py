@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from challenges.radix_energy.cells import unit_in_words
 from challenges.radix_energy.dataset import load
 
 HOURS = pd.date_range("2024-03-04", periods=14 * 24, freq="h")
@@ -34,3 +35,16 @@ def test_thousands_may_be_parted(separator: str, mark: str, tmp_path: Path):
     dataset = load(write(tmp_path / "a.csv", "usage_wh", 60, separator, mark))
     np.testing.assert_allclose(dataset.readings.kwh.reshape(3, -1), WATT_HOURS / 1000, rtol=1e-5)
     assert dataset.report["repairs"]["disguised"]["readings"] == (WATT_HOURS >= 1000).sum()
+
+
+@pytest.mark.parametrize(
+    ("names", "unit"),
+    [
+        (["energy(kWh/hh)"], "kWh"), (["value_wh"], "Wh"), (["W"], "W"), (["Power [kW]"], "kW"), (["watts"], "W"),
+        (["a_kwh", "b_kwh"], "kWh"), (["a_kwh", "b"], None), (["watch"], None), (["Watt-hours"], "Wh"),
+        (["Kilowatt hours"], "kWh"), (["usage [kW h]"], "kWh"), (["kw-hr"], "kWh"), (["kW, hh mean"], "kW"),
+        (["MWh"], None), (["value"], None), ([], None),
+    ],
+)  # fmt: skip
+def test_units_in_names(names: list[str], unit: str | None):
+    assert unit_in_words(names) == unit
