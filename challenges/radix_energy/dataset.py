@@ -322,15 +322,15 @@ def unused_reasons(kwh: NDArray[np.float32], differing: Collection[int] = ()) ->
 
 
 def _hardly_falls(hours: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(N,) whether readings rise over ten times as often as they fall: registers may be reset, at midnight or once."""
+    """(N,) whether readings rise ten times as often as they fall: registers may be reset, at midnight or once."""
 
-    def rises(rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def rises(rows: NDArray[np.float32], falls: int) -> NDArray[np.bool_]:
         steps = np.diff(rows)
-        return np.asarray((steps > 0).sum(axis=1) >= 10 * (steps < 0).sum(axis=1))
+        return np.asarray((steps > 0).sum(axis=1) >= 10 * np.maximum((steps < 0).sum(axis=1), falls))
 
     # Nearly all fall within their first days; only the rest is looked at as a whole.
-    suspects = rises(hours[:, :72])
-    suspects[suspects] = rises(hours[suspects])
+    suspects = rises(hours[:, :72], 0)
+    suspects[suspects] = rises(hours[suspects], 1)
     return suspects
 
 
