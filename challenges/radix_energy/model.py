@@ -200,15 +200,19 @@ def _agreement(points: Floats, n_types: int, spherical: bool, seed: int) -> floa
     return float(adjusted_rand_score(*labels))
 
 
+def eligible(candidates: Sequence[Candidate], n_types: int | None = None) -> Sequence[Candidate]:
+    """Those with `n_types`, or without it at least MIN_TYPES; all of them where that leaves none."""
+    return [c for c in candidates if (c.n_types == n_types if n_types else c.n_types >= MIN_TYPES)] or candidates
+
+
 def choose(candidates: Sequence[Candidate], n_households: int, n_types: int | None = None) -> Candidate:
     """The likeliest of the stable candidates; of those with `n_types`, if that is given.
 
     Stability sorts out what is not found again. It would not do alone: it prefers six types that are found again
     99 times of 100 to the ten behind them that are found 96 times. Nor would likelihood, which goes on splitting
-    types that are no perfect t distributions; hence a price for each. Fewer than MIN_TYPES are not looked for.
+    types that are no perfect t distributions; hence a price for each.
     """
-    allowed = [c for c in candidates if (c.n_types == n_types if n_types else c.n_types >= MIN_TYPES)]
-    allowed = allowed or list(candidates)
+    allowed = eligible(candidates, n_types)
     best = max(candidate.stability for candidate in allowed)
     stable = min(STABLE * best, best)  # a handful of households can agree less than by chance: best < 0
     return min(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from challenges.radix_energy.dataset import Dataset, Readings
 from challenges.radix_energy.describe import activity_words, describe_type, type_summaries
 from challenges.radix_energy.features import days_since_monday
-from challenges.radix_energy.model import Candidate
+from challenges.radix_energy.model import MIN_TYPES, Candidate, eligible
 from challenges.radix_energy.train import CLEAR, Found, verdict
 from common.data.tables import replace_atomically
 from common.plots import PALETTE, QUIET, use_style
@@ -90,7 +90,8 @@ def _content(dataset: Dataset, found: Found, table: pd.DataFrame) -> dict[str, A
         "map": _image(map_figure(points, assignment.types, assignment.typical)),
         "n_drawn": min(len(points), MAX_DRAWN),
         "numbers": _image(number_figure(candidates, model.chosen_)) if candidates else "",
-        "n_tried": len({candidate.n_types for candidate in candidates}),
+        "n_tried": len({candidate.n_types for candidate in eligible(candidates)}),
+        "min_types": MIN_TYPES,
         "nowhere": table.iloc[nowhere[:MAX_LISTED]].assign(distance=assignment.distances[nowhere[:MAX_LISTED]]),
         "reasons": Counter(_NUMBER.sub("…", reason, count=1) for reason in dataset.unused.values()).most_common(),
         "unused": list(dataset.unused.items())[:MAX_LISTED],
@@ -138,8 +139,8 @@ def _examples(readings: Readings, found: Found, kind: int, rows: NDArray[np.int6
     assignment = found.assignment
     nearest = rows[np.argsort(assignment.distances[rows], kind="stable")]
     typical, others = nearest[:N_TYPICAL], nearest[N_TYPICAL:]
-    borderline = others[assignment.probabilities[others, kind].argsort(kind="stable")[:1]]
-    chosen = np.concatenate([typical, borderline])
+    least_certain = others[assignment.probabilities[others, kind].argsort(kind="stable")[:1]]
+    chosen = np.concatenate([typical, least_certain])
     profiles = _by_kind_of_day(average_weeks(readings.kwh[chosen], readings.dates))  # (4, 2, 24)
     low, top = min(float(np.nanmin(profiles)), 0.0), max(float(np.nanmax(profiles)), 0.01)
     examples = []
@@ -149,7 +150,7 @@ def _examples(readings: Readings, found: Found, kind: int, rows: NDArray[np.int6
         examples.append(
             {
                 "household_id": str(readings.household_ids[row]),
-                "borderline": row in borderline,
+                "least_certain": row in least_certain,
                 "probability": float(probability),
                 "else_type": int(probabilities.argmax()),
                 "top": top,

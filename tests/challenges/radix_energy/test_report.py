@@ -137,7 +137,7 @@ def test_every_part_is_there(page: tuple[str, Page], dataset: Dataset, found: Fo
     for name in found.names:
         assert words.count(name) >= 2  # in the table, and over its pictures
     assert words.count("typical: type") == 12
-    assert words.count("borderline: type") == 4
+    assert words.count("least certain: type") == 4
     for part in ("All households", "How many types", "Households that fit nowhere", "Households not used"):
         assert part in words
     assert "30 only … days with at least 12 readings; 7 are needed" in words
@@ -198,11 +198,23 @@ def test_links_lead_somewhere(page: tuple[str, Page]):
 @pytest.mark.usefixtures("undrawn")
 def test_unclear_types_are_called_so(tmp_path: Path, dataset: Dataset, found: Found):
     unclear = written(tmp_path, dataset, with_stability(found, 0.55, None))[1].words
-    assert "The data supports no clear types" in unclear
+    assert "No clear types, households differ by degrees" in unclear
+    assert "Read those below as regions of a continuum" in unclear
     assert "0.55" in unclear
     clear = written(tmp_path, dataset, with_stability(found, 0.93, None))[1].words
     assert "The types are clear" in clear
-    assert "no clear types" not in clear
+    assert "continuum" not in clear
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_numbers_tried_are_those_that_could_be_taken(tmp_path: Path, dataset: Dataset, found: Found):
+    for numbers, words in [
+        ((2, 3, 4, 5), "the likeliest of the 2 numbers tried"),
+        ((2, 3, 4), "Only 4 types were looked for: for more there are too few households."),
+    ]:
+        few = with_stability(found, 0.93, None)
+        few.model.candidates_ = [Candidate(number, True, 0.9, 90.0, 0.1) for number in numbers]
+        assert words in written(tmp_path, dataset, few)[1].words
 
 
 @pytest.mark.usefixtures("undrawn")
