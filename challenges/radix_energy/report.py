@@ -89,7 +89,7 @@ def _content(dataset: Dataset, found: Found, table: pd.DataFrame) -> dict[str, A
         "types": _types(readings, found),
         "map": _image(map_figure(points, assignment.types, assignment.typical)),
         "n_drawn": min(len(points), MAX_DRAWN),
-        "numbers": _image(number_figure(candidates, model.chosen_)) if candidates else "",
+        "numbers": _image(number_figure(candidates, model.chosen_)),
         "n_tried": len({candidate.n_types for candidate in eligible(candidates)}),
         "min_types": MIN_TYPES,
         "nowhere": table.iloc[nowhere[:MAX_LISTED]].assign(distance=assignment.distances[nowhere[:MAX_LISTED]]),
@@ -126,7 +126,7 @@ def _types(readings: Readings, found: Found) -> list[dict[str, Any]]:
         if len(rows):
             shown |= {
                 "sentence": describe_type(descriptors.iloc[rows], len(assignment.types)),
-                "week": _image(week_figure(_mean_week(weeks[kind]))),
+                "week": _image(week_figure(_known_mean(weeks[kind], 0))),
                 "profiles": _image(profile_figure(bands[kind], _colour(kind), highest)),
                 "examples": _examples(readings, found, kind, rows),
             }
@@ -194,11 +194,6 @@ def profile_bands(weeks: Floats) -> Floats:
 def _by_kind_of_day(weeks: Floats) -> Floats:
     """(N, 7, 24) -> (N, 2, 24) means over weekdays and over weekends, nan where never read."""
     return np.stack([_known_mean(weeks[:, :5], 1), _known_mean(weeks[:, 5:], 1)], axis=1)
-
-
-def _mean_week(weeks: Floats) -> Floats:
-    """(N, 7, 24) -> (7, 24) mean over households."""
-    return _known_mean(weeks, 0)
 
 
 def _known_mean(values: Floats, axis: int) -> Floats:
