@@ -25,6 +25,7 @@ from challenges.radix_energy.cells import (
 )
 from challenges.radix_energy.layout import Layout, find_layout
 from challenges.radix_energy.repair import (
+    DAY_S,
     MAX_CELLS,
     NO_TIME,
     WATT_LEVEL,
@@ -120,26 +121,37 @@ class Parsed:
 
 
 def _parse_long(source: Source, layout: Layout, options: ReadOptions) -> Parsed:
-    used = [i for i in (layout.household, layout.time, *layout.values, layout.hour) if i is not None]
-    arrays, ragged = source.read(used, layout.values)
+    labels = [i for i in (layout.household, layout.time, layout.hour) if i is not None]
+    arrays, ragged = source.read([*labels, *layout.values], layout.values)
     ids, codes = read_ids(arrays[0])
     arrays[0] = None  # each is let go as soon as it is read: they are large
     seconds, notes = read_seconds(arrays[1], options.start)
     _refuse_timeless(source, layout, seconds)
     arrays[1] = None
     if layout.hour is not None:
-        seconds = add_hours(seconds, arrays[3])
+        seconds = add_hours(seconds, arrays[2])
+    n_rows, n_parts = len(codes), len(layout.values)
+    if n_parts > 1:  # a row is a day
+        starts = np.arange(n_parts) * (DAY_S // n_parts)
+        days = seconds[:, None]
+        codes, seconds = np.repeat(codes, n_parts), np.where(days == NO_TIME, NO_TIME, days + starts).ravel()
     repairs = Repairs(ids)
-    table = Long(codes, seconds, np.empty(0, np.float32))
-    values = read_numbers(arrays[2:3], lambda cells: table.at(cells), repairs)
+
+    def at(cells: NDArray[np.intp]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:  # the cells go down the columns
+        part, row = np.divmod(cells, max(n_rows, 1))
+        return codes[row * n_parts + part], seconds[row * n_parts + part]
+
+    values = read_numbers(arrays[len(labels) :], at, repairs).reshape(n_parts, n_rows).T.ravel()
     _add_ragged(repairs, ragged)
     names = source.names
-    words = f"long: household {names[used[0]]!r}, time {names[used[1]]!r}, value {names[used[2]]!r}"
+    value_names = [names[i] for i in layout.values]
+    words = f"long: household {names[labels[0]]!r}, time {names[labels[1]]!r}, value {value_names[0]!r}"
+    words += f" to {value_names[-1]!r}" if n_parts > 1 else ""
     words += f", hour {names[layout.hour]!r}" if layout.hour is not None else ""
-    ignored = [name for i, name in enumerate(names) if i not in used]
+    ignored = [name for i, name in enumerate(names) if i not in {*labels, *layout.values}]
     table = Long(codes, seconds, values)
     nobody = np.zeros(0, np.int32)
-    return Parsed(as_grid(table, len(ids)), repairs, nobody, words, [names[used[2]]], ignored, notes)
+    return Parsed(as_grid(table, len(ids)), repairs, nobody, words, value_names, ignored, notes)
 
 
 def _parse_wide(source: Source, layout: Layout, options: ReadOptions) -> Parsed:

@@ -1,7 +1,7 @@
 """From a table of unknown layout to readings: which column or name means what, found by looking.
 
-Three layouts are known: long (a row is a household, a time and a value), rows (a row is a household, a
-column an hour) and columns (a row is an hour, a column a household).
+Three layouts are known: long (a row is a household, a time and a value, or a household, a date and the values of the
+day), rows (a row is a household, a column an hour) and columns (a row is an hour, a column a household).
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ _OTHER_NAME: Final = re.compile(
     r"export|feed.?in|generat|produc|solar|pv\b|reactive|factor|price|cost|tariff|temp|(?:^|[\W_])(?:date|time)(?:$|[\W_])",
     re.IGNORECASE,
 )
+_MIDNIGHT: Final = re.compile(r"[T ]0?0:00(?::00(?:\.0+)?)?$")
+_PARTS_OF_DAY: Final = (24, 48, 96)
 _INDEX_NAMES: Final = ("", "Unnamed: 0", "__index_level_0__", "index")
 
 
@@ -49,7 +51,7 @@ class Layout:
     household: int | None
     time: int | None  # times, or numbers of hours
     hour: int | None  # the hour of the day, where `time` holds only dates
-    values: list[int]  # one in the long layout
+    values: list[int]  # one in the long layout, or where a row is a day its hours, halves or quarters of them
 
 
 def _kinds(head: NDArray[np.object_]) -> list[str]:
@@ -87,7 +89,8 @@ class _Columns:
         self.value = self._position(options.value, "value")
         given = self._position(options.time, "time")
         self.time = self._find_time() if given is None else given
-        self.hour = self._find_hour() if self.time is not None else None
+        self.hour = self._find_hour()
+        self.parts_of_day = self._find_parts_of_day()
         self.hour_names = [i for i in self.everything if source.header and self._names_an_hour(i)]
 
     def _position(self, name: str | None, option: str) -> int | None:
@@ -119,13 +122,26 @@ class _Columns:
         scale = epoch_scale(numbers)
         return scale is not None and bool((numbers / scale % 60 == 0).mean() > 0.9)
 
-    def _find_hour(self) -> int | None:
+    def has_only_dates(self) -> bool:
+        """Whether the times lack a clock; midnight in every row is none."""
+        if self.time is None or self.kinds[self.time] != "time":
+            return False
         dates = pd.Series(self.source.head[:, self.time], dtype=object)
-        if self.kinds[self.time or 0] != "time" or dates.str.contains(r"\d[T :]+\d|\d{12}").any():
+        return not dates.str.replace(_MIDNIGHT, "", regex=True).str.contains(r"\d[T :]+\d|\d{12}").any()
+
+    def _find_hour(self) -> int | None:
+        if not self.has_only_dates():
             return None
         named = [i for i in self.everything if self.kinds[i] == "number" and _HOUR_NAME.fullmatch(_bare(self.names[i]))]
         clocks = [i for i in self.everything if self.kinds[i] == "clock"]
         return next(iter(clocks + [i for i in named if self.numbers_of(i).max(initial=0) <= 24]), None)
+
+    def _find_parts_of_day(self) -> list[int]:
+        """The columns of a table whose rows are days: hours, halves or quarters of them, in order."""
+        if self.value is not None or self.hour is not None or not self.has_only_dates():
+            return []
+        parts = [i for i in self.everything if self.kinds[i] in ("number", "empty") and self.names[i][-1:].isdigit()]
+        return parts if len(parts) in _PARTS_OF_DAY else []
 
     def _names_an_hour(self, i: int) -> bool:
         name = self.names[i]
@@ -166,7 +182,7 @@ def find_layout(source: Source, options: ReadOptions) -> Layout:
 
 def _guess(columns: _Columns) -> str:
     n_columns, kinds = len(columns.names), columns.kinds
-    if columns.value is not None:
+    if columns.value is not None or columns.parts_of_day:
         return "long"
     if columns.time is not None:
         return "long" if _is_long(columns, columns.time) else "columns"
@@ -240,10 +256,10 @@ def _long(columns: _Columns) -> Layout:
     value = columns.value
     household = columns.household
     if household is None:
-        household = _find_household(columns, taken | {value})
-    if value is None:
+        household = _find_household(columns, taken | {value, *columns.parts_of_day})
+    if value is None and not columns.parts_of_day:
         value = _find_value(columns, [i for i in columns.everything if i not in taken | {household}])
-    return Layout("long", household, time, columns.hour, [value])
+    return Layout("long", household, time, columns.hour, columns.parts_of_day if value is None else [value])
 
 
 def _find_household(columns: _Columns, taken: set[int | None]) -> int:

@@ -56,7 +56,23 @@ def times_as(*formats: str) -> pd.DataFrame:
     return CLEAN.assign(time=np.choose(np.arange(len(CLEAN)) % len(formats), texts))
 
 
+def a_row_a_day(n_parts: int, **more: object) -> pd.DataFrame:
+    """Wh, in columns named by the ends of the parts of a day."""
+    parts = np.repeat(ROWS.reshape(-1, 24) * 24_000 / n_parts, n_parts // 24, axis=1)
+    ends = [f"{m // 60}:{m % 60:02d}" for m in range(1440 // n_parts, 1441, 1440 // n_parts)]
+    days = (
+        TEXT.assign(date=CLEAN["time"].dt.strftime("%d/%m/%Y"))[["household", "date"]]
+        .drop_duplicates()
+        .reset_index(drop=True)
+    )
+    return days.assign(**more).join(pd.DataFrame(parts.round(6), columns=ends))
+
+
 READ_RIGHT = {
+    "row_a_day.csv": as_csv(a_row_a_day(24, total=9.5), sep=";", decimal=","),
+    "halves.csv": as_csv(a_row_a_day(48, quality="A").rename(columns={"household": "who"})),
+    "quarters.parquet": as_parquet(a_row_a_day(96).sample(frac=1, random_state=0).sort_values("household")),
+    "midnights.csv": as_csv(TEXT.assign(time=TEXT["time"].str[:11] + "00:00:00", hour=CLEAN["time"].dt.hour)),
     "strings.parquet": as_parquet(CLEAN.astype(str)),
     "decimals.parquet": as_parquet(
         pa.Table.from_pandas(CLEAN).set_column(2, "kwh", pa.array(CLEAN["kwh"]).cast(pa.decimal128(9, 3), safe=False))
