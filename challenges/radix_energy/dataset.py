@@ -336,9 +336,10 @@ def unused_reasons(kwh: NDArray[np.float32], differing: Collection[int] = ()) ->
 def _hardly_falls(hours: NDArray[np.float32]) -> NDArray[np.bool_]:
     """(N,) whether readings rise ten times as often as they fall: registers may be reset, at midnight or once."""
 
-    def rises(rows: NDArray[np.float32], falls: int) -> NDArray[np.bool_]:
+    def rises(rows: NDArray[np.float32], least_falls: int) -> NDArray[np.bool_]:
         steps = np.diff(rows)
-        return np.asarray((steps > 0).sum(axis=1) >= 10 * np.maximum((steps < 0).sum(axis=1), falls))
+        n_rises, n_falls = np.count_nonzero(steps > 0, axis=1), np.count_nonzero(steps < 0, axis=1)
+        return np.asarray(n_rises >= 10 * np.maximum(n_falls, least_falls))
 
     # Nearly all fall within their first days; only the rest is looked at as a whole.
     suspects = rises(hours[:, :72], 0)
