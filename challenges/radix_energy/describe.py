@@ -386,7 +386,8 @@ def _comparisons(spreads: pd.Series, said: Collection[str]) -> list[str]:
 def _told_apart(names: list[str], extras: Sequence[Sequence[str]]) -> list[str]:
     """Add to names that occur twice what tells them apart, the first of `extras` (K texts each) that does."""
     for extra in extras:
-        alike = [[i for i, other in enumerate(names) if other == name] for name in set(names)]
+        said = [frozenset(name.split(", ")) for name in names]  # in another order it is no other name
+        alike = [[i for i, other in enumerate(said) if other == phrases] for phrases in set(said)]
         for members in alike:
             if len({extra[i] for i in members}) > 1:
                 for i in members:

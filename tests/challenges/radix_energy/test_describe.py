@@ -12,6 +12,7 @@ from scipy.signal import find_peaks
 from challenges.radix_energy.describe import (
     ACTIVITY,
     COMPOSITION,
+    _told_apart,
     activity_words,
     composition_words,
     describe_households,
@@ -208,6 +209,16 @@ def test_names_are_unique_have_a_level_and_two_to_four_phrases(sample, table: pd
 def test_types_that_are_the_same_still_have_names_of_their_own(table: pd.DataFrame):
     alike = pd.concat([table.iloc[:50]] * 4, ignore_index=True)
     assert len(set(name_types(alike, np.repeat(np.arange(4), 50), 6))) == 6  # two of them have no household
+
+
+def test_the_same_phrases_in_another_order_are_no_other_name():
+    names = ["low use, night active", "night active, low use", "low use"]
+    kwh = ["4 kWh", "5 kWh", "6 kWh"]
+    assert _told_apart(names, [["", "", ""], kwh]) == [
+        "low use, night active, 4 kWh",
+        "night active, low use, 5 kWh",
+        "low use",
+    ]
 
 
 def test_names_follow_their_types_when_these_are_renumbered(sample, table: pd.DataFrame):
