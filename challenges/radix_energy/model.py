@@ -70,7 +70,6 @@ class Candidate:
     spherical: bool  # types equally wide in all directions
     stability: float  # mean adjusted Rand index between types found on two random halves
     bic: float  # of the mixture on all; lower is better
-    smallest_share: float  # of households in the smallest type
 
 
 class HouseholdTypes:
@@ -182,12 +181,10 @@ def try_candidates(points: Floats, numbers: Sequence[int], seed: int) -> list[Ca
         for form in forms:
             if agreements[form][0] >= best - PROMISING:
                 agreements[form] += [_agreement(points, *form, seed + split) for split in range(1, N_SPLITS)]
-        candidates = []
-        for form in forms:
-            whole = fit_mixture(points, *form, seed, n_starts=1)
-            share = float(np.bincount(whole.predict(points), minlength=form[0]).min() / len(points))
-            candidates.append(Candidate(*form, float(np.mean(agreements[form])), float(whole.bic_), share))
-    return candidates
+        return [
+            Candidate(*form, float(np.mean(agreements[form])), float(fit_mixture(points, *form, seed, n_starts=1).bic_))
+            for form in forms
+        ]
 
 
 def _agreement(points: Floats, n_types: int, spherical: bool, seed: int) -> float:

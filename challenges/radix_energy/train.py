@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from challenges.radix_energy.dataset import Readings
 from challenges.radix_energy.describe import describe_households, name_types, usual_household
 from challenges.radix_energy.features import Features, household_features
 from challenges.radix_energy.mixture import StudentMixture
-from challenges.radix_energy.model import Assignment, Candidate, HouseholdTypes, Space
+from challenges.radix_energy.model import Assignment, HouseholdTypes, Space
 from common.artifacts import load_artifact, save_artifact
 from common.errors import UserError
 from common.inference.batch import Engine, map_blocks
@@ -150,10 +150,6 @@ def load_types(folder: Path) -> Types:
         model.space_ = Space(**{name: arrays[f"space.{name}"] for name in Space.__dataclass_fields__})
         mixture = StudentMixture(len(arrays["centers"]), spherical=manifest.config["spherical"])
         mixture.centers_, mixture.scale_, mixture.weights_ = arrays["centers"], arrays["scale"], arrays["weights"]
-        candidates: list[dict[str, Any]] = manifest.metrics["candidates"]
-        model.candidates_ = [Candidate(**candidate) for candidate in candidates]
-        model.chosen_ = Candidate(**manifest.metrics["chosen"])
-        model.supported_ = Candidate(**manifest.metrics["supported"])
         usual = pd.Series(manifest.config["usual_household"], dtype="float64")
     except (KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"the model in {folder} lacks {error}: find the types again with the verb cluster") from error

@@ -101,7 +101,7 @@ def test_a_handful_of_households_is_sorted_without_a_crash(features, n):
 
 
 def candidate(n_types: int, stability: float, bic: float, spherical: bool = False) -> Candidate:
-    return Candidate(n_types, spherical, stability, bic, 0.1)
+    return Candidate(n_types, spherical, stability, bic)
 
 
 @pytest.mark.parametrize(

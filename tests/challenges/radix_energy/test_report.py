@@ -91,7 +91,7 @@ def found(dataset: Dataset) -> Found:
     model = HouseholdTypes(4)
     model.space_ = fit_space(households.features)
     model.mixture_ = in_order(fit_mixture(model.space_.place(households.features), 4, False, seed=0, n_starts=1))
-    candidates = [Candidate(n, round_, 0.99 - 0.03 * n, 100.0 - n, 0.1) for round_ in (False, True) for n in (2, 3, 4)]
+    candidates = [Candidate(n, round_, 0.99 - 0.03 * n, 100.0 - n) for round_ in (False, True) for n in (2, 3, 4)]
     model.candidates_, model.chosen_, model.supported_ = candidates, candidates[2], candidates[2]
     assignment = model.predict(households.features)
     names = name_types(households.descriptors, assignment.types, 4)
@@ -110,8 +110,8 @@ def with_stability(found: Found, stability: float, n_types: int | None) -> Found
     """The same types, as though found on the other halves with this stability."""
     model = HouseholdTypes(n_types)
     model.space_, model.mixture_ = found.model.space_, found.model.mixture_
-    model.chosen_ = model.supported_ = Candidate(4, False, stability, 100.0, 0.1)
-    model.candidates_ = [model.chosen_, Candidate(5, True, 0.1, 90.0, 0.05)]
+    model.chosen_ = model.supported_ = Candidate(4, False, stability, 100.0)
+    model.candidates_ = [model.chosen_, Candidate(5, True, 0.1, 90.0)]
     return replace(found, model=model)
 
 
@@ -213,14 +213,14 @@ def test_the_numbers_tried_are_those_that_could_be_taken(tmp_path: Path, dataset
         ((2, 3, 4), "Only 4 types were looked for: for more there are too few households."),
     ]:
         few = with_stability(found, 0.93, None)
-        few.model.candidates_ = [Candidate(number, True, 0.9, 90.0, 0.1) for number in numbers]
+        few.model.candidates_ = [Candidate(number, True, 0.9, 90.0) for number in numbers]
         assert words in written(tmp_path, dataset, few)[1].words
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_fewer_types_than_asked_for_are_said_first(tmp_path: Path, dataset: Dataset, found: Found):
     fewer = with_stability(found, 0.85, 4)
-    fewer.model.supported_ = Candidate(2, False, 0.97, 90.0, 0.3)
+    fewer.model.supported_ = Candidate(2, False, 0.97, 90.0)
     words = written(tmp_path, dataset, fewer)[1].words
     assert "The data supports fewer types than the 4 asked for" in words
     assert "The types are clear" not in words
