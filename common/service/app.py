@@ -76,10 +76,10 @@ def create_service(model: ServedModel[Item, Answer], settings: ServiceSettings, 
     app = bare_app(metrics, lifespan, title=card.name, version=card.version, description=card.description)
     app.state.example = None  # Predictions of the example, once there are some
     app.state.below = False  # set by what leads here from a front page
-    app.include_router(_probes(app))
+    app.include_router(_protected(app, model, settings, batcher, metrics))  # first: what is asked most
+    _add_probes(app)
     if page is not None:
-        app.include_router(_page(app, page, model))
-    app.include_router(_protected(app, model, settings, batcher, metrics))
+        _add_page(app, page, model)
     plain_openapi = app.openapi
     app.openapi = lambda: _with_example(plain_openapi(), model.path, app.state.example)  # type: ignore[method-assign]
     return app
@@ -132,36 +132,29 @@ def _predictions(card: ModelCard, outcomes: Sequence[Answer | ItemError], reques
     return Predictions(model=ModelVersion(name=card.name, version=card.version), results=results)
 
 
-def _probes(app: FastAPI) -> APIRouter:
+def _add_probes(app: FastAPI) -> None:
     """What is open to everyone, whatever the token."""
-    router = APIRouter()
 
-    @router.get("/health", summary="The process answers.", tags=["probes"])
+    @app.get("/health", summary="The process answers.", tags=["probes"])
     async def health() -> Status:
         return Status(status="ok")
 
-    @router.get(
+    @app.get(
         "/ready", summary="The model answers.", tags=["probes"], responses=document_errors("not_ready", "shutting_down")
     )
     async def ready() -> Status:
         _check_ready(app)
         return Status(status="ready")
 
-    return router
 
-
-def _page(app: FastAPI, page: str, model: ServedModel[Item, Answer]) -> APIRouter:
-    router = APIRouter(tags=["page"])
-
-    @router.get("/", summary="A page to try it on.", response_class=HTMLResponse)
+def _add_page(app: FastAPI, page: str, model: ServedModel[Item, Answer]) -> None:
+    @app.get("/", summary="A page to try it on.", tags=["page"], response_class=HTMLResponse)
     async def page_of_service() -> HTMLResponse:
         return page_response(page, below=app.state.below)
 
-    @router.get("/v1/example", include_in_schema=False)
+    @app.get("/v1/example", include_in_schema=False)
     async def example() -> Response:
         return Response(model.example, media_type="application/octet-stream")
-
-    return router
 
 
 def _check_ready(app: FastAPI) -> None:
@@ -190,22 +183,6 @@ def _protected(
     reader = BodyReader(settings, model.field, files=model.files)
     shape = Predictions[model.answer]  # type: ignore[name-defined]
 
-    @router.get("/v1/model", summary="The model card.", tags=["model"])
-    async def model_card() -> ModelCard:
-        return model.card
-
-    @router.get(
-        "/metrics",
-        summary="Counters for Prometheus.",
-        tags=["probes"],
-        response_class=Response,
-        responses={
-            200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text format"}
-        },
-    )
-    async def scrape() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
     @router.post(
         model.path,
         summary=f"Answers 1 to {settings.max_items} {model.field}." if model.field else "Answers one question.",
@@ -231,6 +208,22 @@ def _protected(
                     metrics.count_answer(label)
         predictions = _predictions(model.card, outcomes, request.state.request_id)
         return Response(predictions.model_dump_json(), media_type="application/json")
+
+    @router.get("/v1/model", summary="The model card.", tags=["model"])
+    async def model_card() -> ModelCard:
+        return model.card
+
+    @router.get(
+        "/metrics",
+        summary="Counters for Prometheus.",
+        tags=["probes"],
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text format"}
+        },
+    )
+    async def scrape() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
