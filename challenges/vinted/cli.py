@@ -172,7 +172,7 @@ def train(
     from challenges.vinted.train import train as train_model
     from challenges.vinted.training_set import load_training_set
     from common.artifacts import MANIFEST_NAME
-    from common.data.tables import check_output, write_json
+    from common.data.tables import check_output
     from common.training.loop import is_main_process
 
     path, generated = _data_or_sample(data)
@@ -189,12 +189,18 @@ def train(
     metrics = train_model(photos, out, runs, recipe)
     text = f"{out}: trained on {describe_data(path, generated)}; held out: {headline(metrics['market'])}"
     if is_main_process():
-        left_out = runs / "left_out.json"
-        write_json(photos.left_out, left_out)
-        if photos.left_out:
-            text += f"; {len(photos.left_out)} photos were left out, see {left_out}"
+        text += _report_left_out(photos.left_out, runs)
         summary = {"out": out, "data": path, "generated_sample": generated, "n_left_out": len(photos.left_out)}
         print_summary(summary | {"metrics": metrics["market"]}, text, as_json)
+
+
+def _report_left_out(left_out: dict[str, str], runs: Path) -> str:
+    """Write which photos the training set lacks, and why; return what the summary line says of it."""
+    from common.data.tables import write_json
+
+    report = runs / "left_out.json"
+    write_json(left_out, report)
+    return f"; {len(left_out)} photos were left out, see {report}" if left_out else ""
 
 
 @app.command()
@@ -219,6 +225,9 @@ def evaluate(
     trained_on = frozenset(load_artifact(model, "vinted").manifest.config.get("trained_on", ()))
     metrics = evaluate_model(load_model(model), load(path, part="labelled"), out, trained_on)
     text = f"{out}: {metrics['n_photos']} photos of {describe_data(path, generated)}: {headline(metrics)}"
+    if metrics["unreadable"]:
+        n = len(metrics["unreadable"])
+        text += f"; {n} could not be read and got the training prior, see {out / 'metrics.json'}"
     if metrics["seen_in_training"]:
         text += f"; {metrics['seen_in_training']} of them were trained on, so this says nothing about new ones"
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
@@ -250,8 +259,9 @@ def compare(
     table = compare_models(photos, runs, Recipe(), single_task=single_task)
     write_json(table, out)
     lines = [f"{name}, {folds}: {headline(m)}" for folds, models in table.items() for name, m in models.items()]
-    text = f"{out}: {describe_data(path, generated)}; " + "; ".join(lines)
-    print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
+    text = f"{out}: {describe_data(path, generated)}; " + "; ".join(lines) + _report_left_out(photos.left_out, runs)
+    summary = {"out": out, "data": path, "generated_sample": generated, "n_left_out": len(photos.left_out)}
+    print_summary(summary | table, text, as_json)
 
 
 @app.command()

@@ -158,6 +158,30 @@ def test_evaluate_scores_what_the_generator_knows(sample: Path, tmp_path: Path):
     assert {"confusion.png", "precision_recall.png", "reliability.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
+def test_evaluate_tells_of_photos_that_could_not_be_read(sample: Path, tmp_path: Path):
+    rows = pd.read_parquet(sample / "data.parquet").head(4)
+    rows.loc[0, "uuid"] = "nowhere"
+    rows.to_parquet(tmp_path / "data.parquet")
+    (tmp_path / "data.zip").symlink_to(sample / "data.zip")
+    done = vinted("evaluate", "--data", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "1 could not be read" in done.stdout
+
+
+def test_compare_tells_of_photos_that_it_left_out(sample: Path, tmp_path: Path, monkeypatch, capsys):
+    from challenges.vinted import baselines
+    from challenges.vinted.cli import compare
+
+    rows = pd.read_parquet(sample / "data.parquet")
+    rows.loc[0, "uuid"] = "nowhere"
+    rows.to_parquet(tmp_path / "data.parquet")
+    (tmp_path / "data.zip").symlink_to(sample / "data.zip")
+    monkeypatch.setattr(baselines, "compare", lambda *_, **__: {})
+    compare(data=tmp_path, out=tmp_path / "comparison.json", runs=tmp_path / "runs", renders=0)
+    assert "1 photos were left out" in capsys.readouterr().out
+    assert json.loads((tmp_path / "runs" / "left_out.json").read_text()) == {"nowhere": "no photo of this uuid"}
+
+
 @pytest.mark.slow
 def test_train_makes_a_model_that_predicts(sample: Path, tmp_path: Path):
     """Every stage of training for a moment, on the sample."""
