@@ -17,7 +17,7 @@ KINDS: Final[Mapping[str, tuple[int, str]]] = {
     "body_timeout": (408, "The body took too long to arrive."),
     "body_too_large": (413, "The body is larger than the limit."),
     "too_many_items": (413, "The form has more parts than one request may hold."),
-    "no_items": (422, "The request holds nothing to predict."),
+    "no_items": (422, "The request holds nothing to answer: its file, form or body is empty."),
     "unknown_field": (422, "The form has a part of another name."),
     "not_a_file": (422, "The form has a part that is no file."),
     "unprocessable": (422, "The question cannot be answered as it is."),
