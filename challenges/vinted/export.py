@@ -1,6 +1,5 @@
 """A trained network -> the artifact that prediction uses, and back."""
 
-import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib.metadata import version
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from challenges.vinted.calibration import Calibration
 from challenges.vinted.dataset import CATEGORIES, COLORS, TAGS
@@ -77,27 +76,25 @@ def write_artifact(
     trained_on: Sequence[str],
 ) -> None:
     """Write int8 ONNX for prediction and safetensors for further training into the folder `out`."""
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "model.safetensors"
-        save_file({k: v.contiguous().cpu() for k, v in net.state_dict().items()}, weights)
-        save_artifact(
-            out,
-            challenge="vinted",
-            files={"model.onnx": int8, "model.safetensors": weights},
-            config={
-                "recipe": recipe,
-                "thresholds": dict(zip(TAGS, calibration.thresholds, strict=True)),
-                "temperatures": {"category": calibration.category_temperature}
-                | dict(zip(TAGS, calibration.tag_temperatures, strict=True)),
-                "prior": prior,
-                "trained_on": trained_on,
-            },
-            labels={"category": CATEGORIES, "tags": TAGS, "color": COLORS},
-            input={"name": "pixels", "dtype": "uint8", "layout": "NHWC, RGB", "sizes": recipe["input_sizes"]},
-            packages={name: version(name) for name in ("torch", "timm", "onnx", "onnxruntime", "numpy")},
-            metrics=metrics,
-            data_fingerprint=data_fingerprint,
-        )
+    weights = save({k: v.contiguous().cpu() for k, v in net.state_dict().items()})
+    save_artifact(
+        out,
+        challenge="vinted",
+        files={"model.onnx": int8, "model.safetensors": weights},
+        config={
+            "recipe": recipe,
+            "thresholds": dict(zip(TAGS, calibration.thresholds, strict=True)),
+            "temperatures": {"category": calibration.category_temperature}
+            | dict(zip(TAGS, calibration.tag_temperatures, strict=True)),
+            "prior": prior,
+            "trained_on": trained_on,
+        },
+        labels={"category": CATEGORIES, "tags": TAGS, "color": COLORS},
+        input={"name": "pixels", "dtype": "uint8", "layout": "NHWC, RGB", "sizes": recipe["input_sizes"]},
+        packages={name: version(name) for name in ("torch", "timm", "onnx", "onnxruntime", "numpy")},
+        metrics=metrics,
+        data_fingerprint=data_fingerprint,
+    )
 
 
 def load_net(directory: Path) -> GarmentNet:

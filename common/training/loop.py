@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import DataLoaderConfiguration, broadcast, broadcast_object_list
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -258,7 +258,8 @@ class _State:
         # One file holds all, so that no kill can leave tensors of one epoch beside the counter of another.
         with replace_atomically(folder / "state.safetensors") as temporary:
             contiguous = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-            save_file(contiguous, temporary, metadata={"state": json.dumps(meta)})
+            # As bytes: of a disk that is full, safetensors' own writer raises no OSError.
+            temporary.write_bytes(save(contiguous, metadata={"state": json.dumps(meta)}))
 
     def resume(self, folder: Path) -> None:
         """Read the state that `save` wrote into `folder`, if there is any."""

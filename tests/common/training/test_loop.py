@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -161,6 +162,17 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path):
     save_file({"weight": torch.zeros(1)}, tmp_path / "state.safetensors")  # another program's
     with pytest.raises(UserError, match="not a checkpoint"):
         run(FitConfig(epochs=1), tmp_path)
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_names_its_place(tmp_path: Path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*state\.safetensors.*free some space"):
+            run(FitConfig(epochs=1), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_loss_that_is_not_finite_is_an_error():
