@@ -85,7 +85,7 @@ def fetch(name: str, out: Path, from_dir: Path | None = None) -> dict[str, objec
             report = _build(source, from_dir, stage, out)
     except OSError as error:
         raise UserError(f"cannot fetch {name!r} into {out}: {error.strerror} ({error.filename})") from error
-    return {"source": name, "from": str(from_dir or source.url), "out": str(out)} | report
+    return {"source": name, "from": str(from_dir or source.url or "the generator")} | report
 
 
 def _check_copy(source: Source, copy: Path, out: Path) -> None:

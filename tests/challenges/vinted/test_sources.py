@@ -92,6 +92,7 @@ def test_sample_is_generated_into_the_layout(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sample, "write_sample", layout)  # drawing has its own tests
     report = sources.fetch("sample", tmp_path / "new" / "out")
     assert (report["photos"], report["labelled"], report["test"], report["photos_missing"]) == (3, 2, 1, 0)
+    assert report["from"] == "the generator"
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["out"]
     with pytest.raises(UserError, match="generated; leave --from-dir out"):
         sources.fetch("sample", tmp_path / "out", tmp_path)
