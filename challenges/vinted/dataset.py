@@ -65,7 +65,6 @@ class Photos:
 class Dataset:
     """One data set in the official layout."""
 
-    path: Path
     photos: Photos
     labelled: pd.DataFrame | None  # uuid, cc3, color1 (str; color1 None where rows disagreed), tags (int64)
     test: pd.DataFrame | None  # uuid, as many rows and in the order of the file
@@ -92,12 +91,12 @@ def load(path: Path, *, part: str) -> Dataset:
     # The tables first: photos are opened when nothing can fail any more, so that no file is left open.
     if part == "test":
         test, example = check_test(load_parquet(table), table), _read_example(folder)
-        return Dataset(path, open_photos(folder), None, test, example, {part: table})
+        return Dataset(open_photos(folder), None, test, example, {part: table})
     rows = read_parquet(table, labelled_schema())
     if rows.empty:
         raise UserError(f"{table}: there are no rows in it; give one for each labelled photo")
     labelled, report = merge_repeats(rows, table)
-    return Dataset(path, open_photos(folder), labelled, None, None, {part: table}, report)
+    return Dataset(open_photos(folder), labelled, None, None, {part: table}, report)
 
 
 def open_photos(folder: Path) -> Photos:

@@ -99,6 +99,7 @@ def evaluate(model: Model, dataset: Dataset, out: Path, trained_on: Collection[s
     decisions = probabilities.tags >= model.thresholds
     metrics = score(labels, probabilities, decisions, contributors(dataset.labelled["uuid"]))
     metrics["unreadable"] = {uuids[row]: reason for row, reason in unreadable.items()}
+    metrics |= dataset.report
     metrics["seen_in_training"] = sum(photo_key(uuid) in trained_on for uuid in uuids)
     write_json(metrics, out / "metrics.json")
     for name, figure in figures(labels, probabilities, model.thresholds).items():

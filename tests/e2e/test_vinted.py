@@ -158,14 +158,16 @@ def test_evaluate_scores_what_the_generator_knows(sample: Path, tmp_path: Path):
     assert {"confusion.png", "precision_recall.png", "reliability.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
-def test_evaluate_tells_of_photos_that_could_not_be_read(sample: Path, tmp_path: Path):
-    rows = pd.read_parquet(sample / "data.parquet").head(4)
+def test_evaluate_tells_what_is_odd_in_the_data(sample: Path, tmp_path: Path):
+    rows = pd.read_parquet(sample / "data.parquet").drop_duplicates().head(4).reset_index(drop=True)
     rows.loc[0, "uuid"] = "nowhere"
-    rows.to_parquet(tmp_path / "data.parquet")
+    pd.concat([rows, rows.tail(1)]).to_parquet(tmp_path / "data.parquet")
     (tmp_path / "data.zip").symlink_to(sample / "data.zip")
     done = vinted("evaluate", "--data", tmp_path, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "1 could not be read" in done.stdout
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["unreadable"], metrics["exact_repeats_dropped"]) == ({"nowhere": "no photo of this uuid"}, 1)
 
 
 def test_compare_tells_of_photos_that_it_left_out(sample: Path, tmp_path: Path, monkeypatch, capsys):
