@@ -121,16 +121,16 @@ _DAY: Final = """<svg viewBox="0 0 240 120" aria-hidden="true" fill="none" strok
 def make_rooms(papers: Path | None = None) -> dict[str, Room]:
     """The challenges by their place in the address."""
     return {
-        "vinted": Room("Vinted", "A photo of a garment: what is it, patterned how, in which colour?", _vinted, _photo),
+        "vinted": Room("Vinted", "A photo of a garment: which category, pattern and colour?", _vinted, _photo),
         "movies": Room("Movies", "A synopsis, a poster, or both: which genres?", _movies, _poster),
-        "smurfs": Room("Smurfs", "A picture or a clip: where is which Smurf?", _smurfs, _gnomes),
+        "smurfs": Room("Smurfs", "A picture or a clip: where are the Smurfs, and who are they?", _smurfs, _gnomes),
         "neurips": Room(
             "NeurIPS", "An abstract: which papers are similar, and why?", partial(_neurips, papers),
             "“An agent that acts under uncertainty has to explore. We draw a value function from its posterior …”",
         ),
         "energy": Room("Energy", "Meter readings: which types of households are these?", _energy, _DAY),
         "avalanche": Room(
-            "Avalanche", "Open answers of a survey: which themes are in them?", _avalanche,
+            "Avalanche", "Open answers of a survey: which themes do they have?", _avalanche,
             "“The offline maps are why I pay, but recording a tour eats my battery.”",
         ),
     }  # fmt: skip

@@ -138,7 +138,7 @@ def describe(challenge: Challenge) -> Iterator[str]:
     yield from (f"  DAMAGED  {what}" for what in challenge.damaged)
     names = [ability.name for ability in challenge.abilities]
     if not challenge.abilities:
-        yield f"  to be read: challenges/{challenge.name}, notebooks/{challenge.name}.ipynb"
+        yield f"  to read: challenges/{challenge.name}, notebooks/{challenge.name}.ipynb"
     elif challenge.official is not None:
         place = f"data/{challenge.name}/official"
         gets = [f"make {name} gets some" for name in names if name.endswith("-data")]
