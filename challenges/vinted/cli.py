@@ -134,7 +134,7 @@ def data(
     folder = out or REPOSITORY / "data" / "vinted" / source
     report = fetch(source, folder, from_dir)
     write_json(report, folder / "fetch.report.json")
-    counts = ", ".join(f"{key} {value}" for key, value in report.items() if isinstance(value, int | str))
+    counts = ", ".join(f"{key} {value}" for key, value in report.items() if isinstance(value, int))
     print_summary({"out": folder} | report, f"{folder}: {counts}", as_json)
 
 
