@@ -65,11 +65,11 @@ lock: | $(UV) ## renew requirements.lock with the newest versions that pyproject
 	$(UV) pip compile pyproject.toml --all-extras --universal --upgrade --quiet --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --output-file $(LOCK)
 
-audit: $(FULL) ## licences of all that is installed, and known holes in it where their database can be reached
+audit: $(FULL) ## licences of everything installed, and its known vulnerabilities if their database can be reached
 	$(UV) tool run -q pip-licenses --python=$(PYTHON) --from=mixed --order=license
 	-$(UV) tool run -q pip-audit --requirement $(LOCK) --no-deps --disable-pip
 
-lint: $(FULL) ## format check, lint, types and import arrows
+lint: $(FULL) ## format check, lint, types and import rules
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
@@ -92,7 +92,7 @@ mutants: $(FULL) ## change metrics and readers a little, thousands of times, and
 	$(PYTHON) -m mutmut run
 	$(PYTHON) -m mutmut results
 
-bench: $(FULL) ## run every benchmark and write its JSON
+bench: $(FULL) ## run every benchmark and write its JSON; where that is of real data, figures of a sample are only printed
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) $$script || exit 1; done
 
 notebooks: $(FULL) ## execute every notebook top to bottom, in place
@@ -101,7 +101,7 @@ notebooks: $(FULL) ## execute every notebook top to bottom, in place
 demo: $(TEXT) $(SMURFS) $(ENERGY) $(AVALANCHE) $(SERVE) ## try every challenge in a browser (HOST=address, PORT=number, PAPERS=file)
 	@exec $(PYTHON) -m challenges.demo serve $(call arg,HOST,host) $(call arg,PORT,port) $(call arg,PAPERS,papers)
 
-pictures: $(FULL) ## what README.md shows of each challenge, taken from the demo in chromium
+pictures: $(FULL) ## renew the pictures of README.md from the demo, in chromium
 	$(PYTHON) docs/pictures.py
 
 doctor: $(CORE) ## what is installed, which weights and data are here, what each challenge can do now
@@ -153,11 +153,11 @@ energy-serve: $(ENERGY) $(SERVE) ## answer over HTTP, with a page to try it on (
 .PHONY: smurfs-segment smurfs-predict smurfs-classify smurfs-review smurfs-train smurfs-train-classifier
 .PHONY: smurfs-evaluate smurfs-compare smurfs-serve
 smurfs-segment: $(SMURFS) ## video -> outlined and named Smurfs, with a table of them (DATA=video, OUT=folder, MODEL=folder, CLASSIFIER=folder)
-	$(PYTHON) -m challenges.radix_smurfs segment $(or $(call arg,VIDEO,video),$(call arg,DATA,video)) $(call arg,OUT,out) $(call arg,MODEL,model) \
+	$(PYTHON) -m challenges.radix_smurfs segment $(call arg,DATA,video) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,CLASSIFIER,classifier)
 
 smurfs-predict: $(SMURFS) ## images -> Smurfs with masks and names, as COCO results (DATA=folder or zip, OUT=file, MODEL=folder, CLASSIFIER=folder)
-	$(PYTHON) -m challenges.radix_smurfs predict $(or $(call arg,IMAGES,images),$(call arg,DATA,images)) $(call arg,OUT,out) $(call arg,MODEL,model) \
+	$(PYTHON) -m challenges.radix_smurfs predict $(call arg,DATA,images) $(call arg,OUT,out) $(call arg,MODEL,model) \
 		$(call arg,CLASSIFIER,classifier)
 
 smurfs-classify: $(SMURFS) ## names for the masks of a data set (DATA=zip or folder, OUT=file, CLASSIFIER=folder)
@@ -192,7 +192,7 @@ neurips-search: $(TEXT) ## an abstract -> ten similar papers with reasons (ABSTR
 		$(call arg,MODEL,model) $(call arg,K,k) $(if $(value ABSTRACT),-- $(call quoted,ABSTRACT))
 
 neurips-batch: $(TEXT) ## the papers most similar to each of many (DATA=file, QUERIES=file, OUT=file, K=number, MODEL=folder)
-	$(PYTHON) -m challenges.radix_neurips batch $(or $(call arg,CORPUS,corpus),$(call arg,DATA,corpus)) $(call arg,QUERIES,queries) \
+	$(PYTHON) -m challenges.radix_neurips batch $(call arg,DATA,corpus) $(call arg,QUERIES,queries) \
 		$(call arg,OUT,out) $(call arg,K,k) $(call arg,MODEL,model)
 
 neurips-index: $(TEXT) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ## encode papers once, for a quick start (DATA=file, OUT=folder, MODEL=folder, ENGINE=ray)
@@ -236,7 +236,7 @@ avalanche-discover: $(AVALANCHE) $(if $(filter ray,$(ENGINE)),$(DISTRIBUTED)) ##
 	$(PYTHON) -m challenges.avalanche discover $(call arg,DATA,data) $(call arg,COLUMN,column) $(call arg,OUT,out) \
 		$(call arg,MODEL,model) $(call arg,ENGINE,engine)
 
-avalanche-dashboard: $(DASHBOARD) ## projects, analysts' coding and clients' pictures in a browser (DATA=file, COLUMN=field=name, PORT=number, DATABASE_URL=database)
+avalanche-dashboard: $(DASHBOARD) ## coding for analysts and findings for clients, in a browser (DATA=file, COLUMN=field=name, PORT=number, DATABASE_URL=database)
 	@exec $(PYTHON) -m challenges.avalanche dashboard $(call arg,DATA,data) $(call arg,COLUMN,column) $(call arg,PORT,port)
 
 avalanche-evaluate: $(FULL) ## themes found against themes coded, beside other methods (DATA=file, COLUMN=field=name, OUT=file)

@@ -37,7 +37,7 @@ def test_every_variable_that_help_names_is_one_argument(target: str, value: str)
 
 def test_what_is_not_given_is_left_to_the_command():
     assert arguments("neurips-search") == ["-m", "challenges.radix_neurips", "search"]
-    assert arguments("smurfs-segment", "VIDEO=a b.mp4") == [
+    assert arguments("smurfs-segment", "DATA=a b.mp4") == [
         "-m",
         "challenges.radix_smurfs",
         "segment",
