@@ -5,8 +5,9 @@
 1. discovery: time, of which reading, and peak memory of 600, 20,000 and 200,000 answers (`--sizes`). Each size runs in
    a process of its own, on all cores this process may use. Answers are made by the sample's grammar with a number in
    each, so that every text is distinct and the encoder reads all of them: the slowest case.
-2. bertopic: BERTopic with its defaults and ours on a coded survey (`--data`, else the generated sample), in turn, with
-   the same encoder: seconds from texts to themes, and agreement with the analysts' themes.
+2. bertopic: BERTopic with its defaults and ours on a coded survey (`--data`, else the generated sample, whose figures
+   are printed and not written), in turn, with the same encoder: seconds from texts to themes, and agreement with the
+   analysts' themes.
 `--part` measures one part and keeps what the last run wrote of the others. `--quick` measures little of everything, and
 writes nothing.
 """
@@ -58,7 +59,7 @@ def main() -> None:
     found = json.loads(options.out.read_text("utf-8")) if options.out.is_file() else {}
     for part in [options.part] if options.part else PARTS:
         found[part] = {"cores": available_cores(), "load_average": os.getloadavg()[0], "runs": run[part]()}
-        if not options.quick:
+        if not options.quick and (options.data or part != "bertopic"):
             write_json(found, options.out)
 
 

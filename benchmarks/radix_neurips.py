@@ -11,8 +11,8 @@
    milliseconds of a query, asked one at a time. Queries are further noisy vectors. HNSW, whose links take longest to
    build, ends at 200,000.
 
-The corpus is `--data`, else the generated sample. `--part` measures one part and keeps what the last run wrote of the
-others. `--quick` measures little of everything, and writes nothing.
+The corpus is `--data`, else the generated sample, whose figures are printed and not written. `--part` measures one part
+and keeps what the last run wrote of the others. `--quick` measures little of everything, and writes nothing.
 """
 
 import argparse
@@ -283,7 +283,7 @@ def main() -> int:
             result["encoding"] = measure_encoding(abstracts, 1 if options.quick else 3)
     if {*PARTS} <= result.keys():
         result["limits_broken"] = limits_broken(result)
-    if not options.quick:
+    if options.data and not options.quick:
         write_json(result, RESULT)
     print(json.dumps(result, indent=2))
     return 1 if result.get("limits_broken") else 0

@@ -4,7 +4,7 @@
 
 1. `python -m challenges.radix_smurfs segment` in a process of its own, start-up and all: decode, segment, track,
    classify, draw and encode, both passes. Without --video, the challenge's own from ../shared/data if it is there,
-   else drawn gnomes at 1280 x 720.
+   else drawn gnomes at 1280 x 720, whose figures are printed and not written.
 2. ultralytics' `YOLO.predict` on the same video with the same weights (those of the shipped 8-bit network as floats),
    input size and threshold, in eager PyTorch with all cores: decode, segment, draw and write, its own way
    (stream=True, save=True), in a process of its own. It does less: it neither tracks nor classifies.
@@ -167,7 +167,7 @@ def main() -> int:
         "four_times_as_long": long,
         "limits_broken": broken,
     }
-    if not options.quick:
+    if given and not options.quick:
         write_json(result, RESULT)
     print(json.dumps(result, indent=2))
     return 1 if broken else 0
