@@ -77,7 +77,7 @@ def search(
     The reason is what both share: phrases, and the sentence of the found abstract that is nearest to the question.
     Without abstract and paper, the first paper of the data is an example.
 
-    Examples: [bold]search abstract.txt --data papers.csv[/bold], [bold]search --index index --paper 2019-0042[/bold]
+    Examples: [bold]search abstract.txt --data papers.csv[/bold], [bold]search --index index --paper 2020-0302[/bold]
     """
     from challenges.radix_neurips.index import Years
 
