@@ -56,7 +56,7 @@ $(VENV)/.extra-%: $(LOCK) pyproject.toml | $(UV)
 	@touch $(CORE) $@
 
 $(FULL): $(LOCK) pyproject.toml | $(UV)
-	@echo "setting up: everything (about 7 GB, of which torch brings most)" >&2
+	@echo "setting up: everything (about 8 GB, of which torch brings most)" >&2
 	@$(UV) pip install --quiet --python $(PYTHON) --constraint $(LOCK) --editable '.[all]'
 	@touch $(CORE) $(SERVE) $(ENERGY) $(SMURFS) $(TEXT) $(AVALANCHE) $(DASHBOARD) $(DISTRIBUTED) $@
 
