@@ -1,7 +1,7 @@
 """What this checkout can do now: `make doctor`.
 
 The challenges are the packages beside this file, what each can do are its targets in the Makefile, and make itself says
-what a target would set up first. Only the folders of weights are declared: one that is gone is found by no looking.
+what a target would set up first. Only the folders of weights are declared: looking would not find one that is gone.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def examine(repository: Path, shipped: Sequence[str] = SHIPPED) -> list[Challeng
         return [folder for folder in shipped if folder.partition("/")[0] == name]
 
     found = [
-        look(name, of(name), f"{name.removeprefix('radix_')}-", (repository / "data" / name / "official").exists())
+        look(name, of(name), f"{name.removeprefix('radix_')}-", (repository / "data" / name / "official").is_dir())
         for name in names
     ]
     shared = [folder for folder in shipped if folder.partition("/")[0] not in names]
@@ -120,7 +120,7 @@ def describe_machine() -> str:
 
 @app.command()
 def report(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
-    """Print it. The exit code is 2 where shipped weights are damaged."""
+    """Print what this checkout can do now. The exit code is 2 if shipped weights are damaged."""
     challenges = examine(REPOSITORY)
     if as_json:
         print_summary({challenge.name: dataclasses.asdict(challenge) for challenge in challenges}, "", as_json=True)
