@@ -53,6 +53,14 @@ def test_committed_outputs_are_of_one_whole_run(path: Path):
 
 
 @every_notebook
+def test_every_figure_is_shown(path: Path):
+    """Without `%matplotlib inline` at the top, the first one is only named."""
+    outputs = [output.get("data", {}) for cell in code_cells(path) for output in cell["outputs"]]
+    figures = [data for data in outputs if "".join(data.get("text/plain", "")).startswith("<Figure")]
+    assert [data for data in figures if "image/png" not in data] == []
+
+
+@every_notebook
 def test_committed_notebook_tells_nothing_of_a_machine_and_is_small(path: Path):
     assert path.stat().st_size < 2_500_000
     cells = code_cells(path)
