@@ -98,7 +98,8 @@ def sentences(findings: Findings, tests: Mapping[str, tuple[pd.DataFrame, pd.Dat
     for row in records(findings.shares.head(3)):
         if row.count:
             interval = f"{percent(row.low)} to {percent(row.high)}"
-            said.append(f"{percent(row.share)} ({interval}) of {row.n:,} coded answers speak of {row.theme}.")
+            of = counted(row.n, "coded answer")
+            said.append(f"{percent(row.share)} ({interval}) of {of} speak of {row.theme}.")
     differing = [
         (test.p_adjusted, column, test.theme)
         for column, (_, table) in tests.items()
@@ -118,6 +119,11 @@ def sentences(findings: Findings, tests: Mapping[str, tuple[pd.DataFrame, pd.Dat
 def records(table: pd.DataFrame) -> Iterable[Any]:
     """Rows of a table as named tuples of what its columns hold, which a type checker cannot know."""
     return table.itertuples()
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things, as in '1 answer' and '2,000 answers'."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def percent(share: float) -> str:

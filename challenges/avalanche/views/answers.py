@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from challenges.avalanche.charts import answer_map, enclosed, part_to_draw
 from challenges.avalanche.codebook import MACHINE, Codebook
 from challenges.avalanche.database import database_url
+from challenges.avalanche.findings import counted
 from challenges.avalanche.operations import add_theme, code_many, confirm
 from challenges.avalanche.views.context import Context, act, get_codes, get_discovery, get_question, may_edit, report
 
@@ -64,9 +65,8 @@ def show_table(here: Context) -> None:
     st.header("Answers")
     rows = _filter(here, "table")
     table = _table(here, rows)
-    st.caption(
-        f"{len(rows):,} of {len(here.question.answers):,} answers. Tick some, or all in the header, to code them."
-    )
+    of = counted(len(here.question.answers), "answer")
+    st.caption(f"{len(rows):,} of {of}. Tick some, or all in the header, to code them.")
     event = st.dataframe(
         table, hide_index=True, height=430, on_select="rerun", selection_mode="multi-row",
         key=here.key(f"table-{hash(rows.tobytes())}"),  # ticks are kept by position: other rows have their own
@@ -162,7 +162,7 @@ def _bulk(here: Context, rows: Sequence[int], name: str) -> None:
         return
     themes = here.book.ordered()
     with st.form(here.key(f"{name}-bulk"), border=True):
-        st.text(f"{len(rows):,} answers chosen")
+        st.text(f"{counted(len(rows), 'answer')} chosen")
         columns = st.columns(3)
         for column, label in zip(columns, (_ADD, _REMOVE), strict=False):
             column.multiselect(label, themes, format_func=here.theme_name, key=here.themes_key(f"{name}-{label}"))
@@ -170,13 +170,14 @@ def _bulk(here: Context, rows: Sequence[int], name: str) -> None:
         buttons = st.columns(4)
         # Callbacks, so that their rows are those that were shown: others may change meanwhile what a filter lets pass.
         buttons[0].form_submit_button("Code them", type="primary", on_click=_apply, args=(here, rows, name))
+        decided = [row for row in rows if here.book.present(row)]
         buttons[1].form_submit_button(
-            "Confirm their themes", on_click=act,
-            args=(here, f"confirmed {len(rows):,} answers", confirm(here.who, rows)),
+            "Confirm their themes", on_click=act, disabled=not decided,
+            args=(here, f"confirmed {counted(len(decided), 'answer')}", confirm(here.who, decided)),
         )  # fmt: skip
         buttons[2].form_submit_button(
             "No theme fits", on_click=act,
-            args=(here, f"no theme fits {len(rows):,} answers", code_many(here.who, rows, remove=themes)),
+            args=(here, f"no theme fits {counted(len(rows), 'answer')}", code_many(here.who, rows, remove=themes)),
         )  # fmt: skip
 
 
@@ -186,7 +187,12 @@ def _apply(here: Context, rows: Sequence[int], name: str) -> None:
     if not (add or remove or new):
         st.session_state["told"] = ("error", "choose a theme to add or to take away")
         return
-    report(lambda: _code(here, rows, add, remove, new), f"coded {len(rows):,} answers")
+
+    def do() -> None:
+        _code(here, rows, add, remove, new)
+        st.session_state[here.key(f"{name}-new")] = ""
+
+    report(do, f"coded {counted(len(rows), 'answer')}")
 
 
 def _code(here: Context, rows: Sequence[int], add: list[int], remove: list[int], new: str) -> None:
@@ -196,7 +202,7 @@ def _code(here: Context, rows: Sequence[int], add: list[int], remove: list[int],
         book = here.store.codebook(here.number)
         add = [*add, *(theme for theme in book.themes if book.themes[theme].name == new)]
     names = [book.themes[t].name for t in add if t in book.themes] + [f"not {here.book.themes[t].name}" for t in remove]
-    what = f"coded {len(rows):,} answers as {', '.join(names)}"
+    what = f"coded {counted(len(rows), 'answer')} as {', '.join(names)}"
     here.store.apply(here.number, here.who, what, code_many(here.who, rows, add, remove))
 
 

@@ -46,8 +46,18 @@ class Context:
         return f"{name}-{self.number}"
 
     def themes_key(self, name: str) -> str:
-        """Of a widget that offers themes: after one was renamed, a browser would go on showing the old name."""
-        return f"{name}-{self.number}-{hash(tuple(self.book.themes.items()))}"
+        """Of a widget that offers themes: after one was renamed, a browser would go on showing the old name.
+
+        What is chosen goes along to the next key, but for themes that are gone.
+        """
+        key, last = self.key(f"{name}-{hash(tuple(self.book.themes.items()))}"), self.key(f"{name}-last")
+        chosen = st.session_state.get(st.session_state.get(last, key))
+        st.session_state[last] = key
+        if key not in st.session_state and isinstance(chosen, list):
+            st.session_state[key] = [t for t in chosen if not isinstance(t, int) or t in self.book.themes]
+        elif key not in st.session_state and chosen in self.book.themes:
+            st.session_state[key] = chosen
+        return key
 
     def theme_name(self, theme: int) -> str:
         """A theme with those above it."""

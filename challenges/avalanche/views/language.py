@@ -30,17 +30,21 @@ def show(here: Context) -> None:
     with_machine = st.toggle("Count the machine's themes where no person has decided", value=True)
     themes, codes, decided = get_codes(here, with_machine)
     usable = here.question.answers["usable"].to_numpy(dtype=bool)
-    counted = [t for t, n in zip(themes, codes[decided & usable].sum(axis=0), strict=True) if n]
-    if not counted:
+    having = [t for t, n in zip(themes, codes[decided & usable].sum(axis=0), strict=True) if n]
+    if not having:
         st.info("No answer has a theme yet.")
         return
     columns = st.columns(2)
-    most = max(counted, key=lambda t: int(codes[:, themes.index(t)].sum()))
-    a = columns[0].selectbox(
-        "Theme", counted, counted.index(most), format_func=here.theme_name, key=here.themes_key("lang-a")
-    )
+    most = max(having, key=lambda t: int(codes[:, themes.index(t)].sum()))
+    key = here.themes_key("lang-a")
+    if st.session_state.get(key) not in having:
+        st.session_state[key] = most
+    a = columns[0].selectbox("Theme", having, format_func=here.theme_name, key=key)
+    others, key = [None, *(t for t in having if t != a)], here.themes_key("lang-b")
+    if st.session_state.get(key) not in others:
+        del st.session_state[key]
     b = columns[1].selectbox(
-        "against", [None, *(t for t in counted if t != a)], key=here.themes_key("lang-b"),
+        "against", others, key=key,
         format_func=lambda t: "all other answers" if t is None else here.theme_name(t),
     )  # fmt: skip
     rows_a: NDArray[np.bool_] = codes[:, themes.index(a)] & usable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from challenges.avalanche.codebook import Theme
-from challenges.avalanche.findings import percent
+from challenges.avalanche.findings import counted, percent
 from challenges.avalanche.operations import (
     add_theme,
     code_many,
@@ -70,12 +70,7 @@ def _tree(here: Context, themes: list[int], codes: NDArray[np.bool_]) -> pd.Data
 
 
 def _edit(here: Context, themes: list[int]) -> None:
-    last = st.session_state.get(here.key("edited"))
-    theme = st.selectbox(
-        "Theme", themes, themes.index(last) if last in themes else 0, format_func=here.theme_name,
-        key=here.themes_key("edit"),
-    )  # fmt: skip
-    st.session_state[here.key("edited")] = theme
+    theme = st.selectbox("Theme", themes, format_func=here.theme_name, key=here.themes_key("edit"))
     seen = here.book.themes[theme]
     of = f"{theme}-{here.book.version}"  # what others changed shows at once
     with st.form(here.key(f"edit-{of}"), border=False):
@@ -132,22 +127,25 @@ def _split(here: Context, themes: list[int]) -> None:
         n = st.slider("Parts", 2, MAX_PARTS, 2, key=here.key("split-parts"))
         proposed = parts(rows, here.responses, get_vectors(here), n) if len(rows) >= n else []
     if not proposed:
-        st.caption(f"{len(rows):,} answers have this theme; none is chosen yet.")
+        st.caption(f"{counted(len(rows), 'answer')} with this theme; none is chosen yet.")
         return
     with st.form(here.key("split-form"), border=False):
-        names: list[str] = []
+        rows_of: dict[str, list[int]] = {}  # by the key of the field with the part's name
         for i, (label, part) in enumerate(proposed):
-            names.append(st.text_input(f"Name of part {i + 1}: {len(part):,} answers", label, key=f"part-{i}-{label}"))
+            key = f"part-{i}-{label}"
+            st.text_input(f"Name of part {i + 1}: {counted(len(part), 'answer')}", label, key=key)
             st.dataframe(_some(here, part), hide_index=True, height=150)
-        sent = st.form_submit_button("Split", type="primary")
-    if sent:
-        named = {name: part.tolist() for name, (_, part) in zip(names, proposed, strict=True)}
-        if len(named) < len(proposed):
-            st.error("Two parts have the same name: name them apart.")
-            return
-        what = f"split {here.book.themes[theme].name} into {', '.join(named)}"
-        act(here, what, split_theme(theme, named))
-        st.rerun()
+            rows_of[key] = part.tolist()
+        # A callback, so that the parts are those that were shown: others may change meanwhile what the theme holds.
+        st.form_submit_button("Split", type="primary", on_click=_do_split, args=(here, theme, rows_of))
+
+
+def _do_split(here: Context, theme: int, rows_of: dict[str, list[int]]) -> None:
+    named = {st.session_state[key]: rows for key, rows in rows_of.items()}
+    if len(named) < len(rows_of):
+        st.session_state["told"] = ("error", "two parts have the same name: name them apart")
+        return
+    act(here, f"split {here.book.themes[theme].name} into {', '.join(named)}", split_theme(theme, named))
 
 
 def _add(here: Context) -> None:
@@ -159,43 +157,48 @@ def _add(here: Context) -> None:
     )
     near = alike(phrase, examples, get_vectors(here)) if phrase.strip() or len(examples) else None
     names = [None, *here.book.ordered()]
+    of = f"{phrase}-{words}"
     with st.form(here.key("add"), border=False):
         fields = st.columns([2, 3, 2])
-        name = fields[0].text_input("Name", phrase.strip() or words.strip(), key=f"add-name-{phrase}-{words}")
-        described = fields[1].text_input("Description")
-        parent = fields[2].selectbox(
-            "Below", names, format_func=lambda t: "(at the top)" if t is None else here.theme_name(t)
-        )
-        ticked: Any = None
+        fields[0].text_input("Name", phrase.strip() or words.strip(), key=here.key(f"add-name-{of}"))
+        fields[1].text_input("Description", key=here.key("add-description"))
+        fields[2].selectbox(
+            "Below", names, format_func=lambda t: "(at the top)" if t is None else here.theme_name(t),
+            key=here.themes_key("add-below"),
+        )  # fmt: skip
+        has_it: dict[int, bool] = {}  # by row
         if near is not None:
             usable = here.question.answers["usable"].to_numpy(dtype=bool)
             rows = [r for r in np.argsort(-near, kind="stable").tolist() if usable[r]][:N_ALIKE]
+            has_it = {row: bool(near[row] >= 0.5) for row in rows}
             st.caption("The answers most alike. Tick those that have the theme.")
             table = pd.DataFrame(
-                {"has it": near[rows] >= 0.5, "alike": near[rows], "answer": [here.responses[r] for r in rows]}
+                {"has it": has_it.values(), "alike": near[rows], "answer": [here.responses[r] for r in rows]}
             )
-            ticked = st.data_editor(
-                table, hide_index=True, height=300, disabled=["alike", "answer"], key=f"add-rows-{phrase}-{words}",
+            st.data_editor(
+                table, hide_index=True, height=300, disabled=["alike", "answer"], key=here.key(f"add-rows-{of}"),
                 column_config={"alike": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1)},
             )  # fmt: skip
-        sent = st.form_submit_button("Add the theme", type="primary")
-    if sent:
-        chosen = [rows[i] for i in np.flatnonzero(ticked["has it"])] if ticked is not None else []
-        _make(here, name, described, parent, chosen)
-        st.rerun()
+        # A callback: where others change the themes meanwhile, another list of them would be sent, with none chosen.
+        st.form_submit_button("Add the theme", type="primary", on_click=_make, args=(here, of, has_it))
 
 
-def _make(here: Context, name: str, described: str, parent: int | None, rows: list[int]) -> None:
-    name = " ".join(name.split())
+def _make(here: Context, of: str, has_it: dict[int, bool]) -> None:
+    name = " ".join(st.session_state[here.key(f"add-name-{of}")].split())
+    described, parent = st.session_state[here.key("add-description")], st.session_state[here.themes_key("add-below")]
+    edited = st.session_state[here.key(f"add-rows-{of}")]["edited_rows"] if has_it else {}
+    rows = [row for i, (row, ticked) in enumerate(has_it.items()) if edited.get(i, {}).get("has it", ticked)]
 
     def do() -> None:
         here.store.apply(here.number, here.who, f"added the theme {name}", add_theme(name, described.strip(), parent))
         made = here.store.codebook(here.number).find(name)
         if rows and made is not None:
-            what = f"coded {len(rows):,} answers as {name}"
+            what = f"coded {counted(len(rows), 'answer')} as {name}"
             here.store.apply(here.number, here.who, what, code_many(here.who, rows, add=[made]))
+        for field in ("phrase", "words", "description"):  # which are of this theme, not of the next one
+            st.session_state[here.key(f"add-{field}")] = ""
 
-    report(do, f"added the theme {name}" + (f" with {len(rows):,} answers" if rows else ""))
+    report(do, f"added the theme {name}" + (f" with {counted(len(rows), 'answer')}" if rows else ""))
 
 
 def _some(here: Context, rows: NDArray[np.int64]) -> pd.DataFrame:

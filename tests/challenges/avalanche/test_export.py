@@ -15,7 +15,7 @@ from challenges.avalanche.cleaning import clean_answer, plain_cell, safe_cell
 from challenges.avalanche.codebook import IMPORTED, MACHINE, Codebook, fold
 from challenges.avalanche.dataset import Question, load
 from challenges.avalanche.export import code_table, slides, to_csv, to_excel, workbook
-from challenges.avalanche.findings import Findings, compare_by, find, percent, sentences
+from challenges.avalanche.findings import Findings, compare_by, counted, find, percent, sentences
 from challenges.avalanche.operations import add_theme, adopt, code_answer
 from challenges.avalanche.views.history import history_table
 
@@ -96,6 +96,7 @@ def test_findings_in_words(question: Question, findings: Findings) -> None:
     assert said[0].startswith("50% (36% to 64%) of 44 coded answers speak of =Content")
     assert any("differs by plan" in line and "in =evil" in line and "p < 0.001" in line for line in said)
     assert [percent(x) for x in (0, 0.001, 0.5, 0.999, 1, math.nan)] == ["0%", "<1%", "50%", ">99%", "100%", "-"]
+    assert [counted(n, "answer") for n in (0, 1, 2_000)] == ["0 answers", "1 answer", "2,000 answers"]
 
 
 def test_csv_is_the_official_layout_without_formulas(question: Question, book: Codebook, tmp_path: Path) -> None:
