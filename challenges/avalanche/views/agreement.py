@@ -9,6 +9,7 @@ import streamlit as st
 from challenges.avalanche.agreement import Agreement, compare_coders, disagreements
 from challenges.avalanche.codebook import MACHINE, Codebook
 from challenges.avalanche.database import database_url
+from challenges.avalanche.findings import counted
 from challenges.avalanche.operations import code_answer
 from challenges.avalanche.views.context import Context, act, may_edit, plain
 
@@ -64,7 +65,7 @@ def _compared(
 
 def _resolve(here: Context, coders: list[str]) -> None:
     rows = disagreements(here.book, coders)
-    st.subheader(f"{len(rows):,} answers coded differently")
+    st.subheader(f"{counted(len(rows), 'answer')} coded differently")
     if not rows:
         return
     table = pd.DataFrame(
@@ -72,8 +73,9 @@ def _resolve(here: Context, coders: list[str]) -> None:
         | {who: [_themes(here, row, who) for row in rows[:N_SHOWN]] for who in coders}
     )
     event = st.dataframe(
-        table, hide_index=True, on_select="rerun", selection_mode="single-row", key=here.key("differently"), height=320
-    )
+        table, hide_index=True, on_select="rerun", selection_mode="single-row", height=320,
+        key=here.key(f"differently-{hash(tuple(rows))}"),  # ticks are kept by position
+    )  # fmt: skip
     picked = event["selection"]["rows"]  # type: ignore[index]
     if not picked or picked[0] >= len(table) or not may_edit(here):
         return

@@ -46,7 +46,7 @@ def show(here: Context) -> None:
     picked = st.dataframe(
         history_table(shown), hide_index=True, on_select="rerun", selection_mode="single-row",
         height=min(520, 60 + 35 * len(shown)),
-        key=here.key("history"),
+        key=here.key(f"history-{shown[0].version}-{who}"),  # ticks are kept by position
     )  # fmt: skip
     rows = picked["selection"]["rows"]  # type: ignore[index]
     if not may_edit(here):
