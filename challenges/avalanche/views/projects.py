@@ -65,7 +65,8 @@ def _import(store: Store, who: str, file: str, content: bytes, name: str, column
             try:
                 made.append(store.add_project(load(path, columns), name or path.stem, who or "somebody"))
             except UserError as error:
-                raise UserError(str(error).replace(f"{folder}/", "")) from error
+                said = str(error).replace(f"{folder}/", "")
+                raise UserError(said.replace("as in --column response=NAME", "under Columns, in Answer")) from error
 
     report(do, "project made")
     if made:

@@ -79,18 +79,28 @@ def test_a_refusal_is_seen_wherever_the_page_is_scrolled_to(store: Store) -> Non
     assert [shown[0].value for shown in (page.error, page.toast)] == ["this was changed meanwhile"] * 2
 
 
-def test_a_file_that_is_refused_is_called_as_its_owner_calls_it(store: Store) -> None:
-    def upload() -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "bad.csv: the file is empty"),
+        (b"name,age\nx,3\n", "name it, under Columns, in Answer"),  # not with the command's --column
+    ],
+)
+def test_a_file_that_is_refused_is_called_as_its_owner_calls_it(store: Store, content: bytes, said: str) -> None:
+    def upload(content: bytes) -> None:
         import streamlit as st
 
         from challenges.avalanche.views import context, projects
 
         if "told" not in st.session_state:
-            projects._import(context.the_store(), "Ana", "empty.csv", b"", "", {})
+            projects._import(context.the_store(), "Ana", "bad.csv", content, "", {})
         context.tell()
 
-    page = AppTest.from_function(upload).run()
-    assert page.error[0].value.startswith("empty\\.csv\\: the file is empty")
+    page = AppTest.from_function(upload, kwargs={"content": content}).run()
+    told = page.error[0].value.replace("\\", "")
+    assert told.startswith("bad.csv: ")
+    assert said in told
+    assert "--" not in told
 
 
 @pytest.mark.parametrize(
