@@ -15,7 +15,7 @@ import pandas as pd
 from challenges.avalanche.cleaning import safe_cell
 from challenges.avalanche.codebook import Codebook
 from challenges.avalanche.dataset import Question
-from challenges.avalanche.findings import Findings, p_value, percent, records, sentences
+from challenges.avalanche.findings import Findings, counted, p_value, percent, records, sentences
 from common.plots import PALETTE
 
 UNCODED: Final = "null"
@@ -118,9 +118,8 @@ def slides(findings: Findings, responses: Sequence[str], compared: Compared) -> 
 def _summary_slide(deck: Any, findings: Findings, compared: Compared) -> None:
     slide = _slide(deck, f"{findings.project}: {findings.question}")
     by = "by persons, and by the machine where no person has" if findings.with_machine else "by persons"
-    of = (
-        f"{findings.n_answers:,} answers, {findings.n_usable:,} with something to say, {findings.n_coded:,} coded {by}."
-    )
+    n = counted(findings.n_answers, "answer")
+    of = f"{n}, {findings.n_usable:,} with something to say, {findings.n_coded:,} coded {by}."
     about = "Intervals are 95 % (Wilson); comparisons are corrected for the number of themes."
     _paragraphs(slide, [of, *sentences(findings, compared), about], size=20)
 
@@ -133,7 +132,8 @@ def _shares_slide(deck: Any, findings: Findings, shares: pd.DataFrame) -> None:
         return
     below, above = turned["share"] - turned["low"], turned["high"] - turned["share"]
     _add_intervals(chart, below.tolist(), above.tolist())
-    note = f"Share of {findings.n_coded:,} coded answers, with 95 % intervals; an answer may have several themes."
+    of = counted(findings.n_coded, "coded answer")
+    note = f"Share of {of}, with 95 % intervals; an answer may have several themes."
     _note(slide, note)
 
 

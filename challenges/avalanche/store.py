@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from challenges.avalanche.codebook import IMPORTED, MACHINE, Changes, Codebook, check, fold, inverse
 from challenges.avalanche.database import ANSWER, EVENT, PROJECT, QUESTION, RESULT, connect, new_id, writing
 from challenges.avalanche.dataset import Question, Survey
+from challenges.avalanche.findings import counted
 from challenges.avalanche.operations import Operation, adopt
 from common.errors import UserError
 
@@ -122,7 +123,7 @@ class Store:
             number = {theme: i for i, theme in enumerate(themes)}
             codes = {i: [number[t] for t in found] for i, found in enumerate(question.answers["themes"]) if found}
             operation = adopt([(theme, "", None) for theme in themes], codes, IMPORTED)
-            what = f"imported {len(themes)} themes of {len(codes)} answers from {source}"
+            what = f"imported {counted(len(themes), 'theme')} of {counted(len(codes), 'answer')} from {source}"
             self._append(connection, key, Codebook(), who, what, operation(Codebook()))
 
     def delete_project(self, project: int) -> None:

@@ -334,7 +334,7 @@ def test_what_is_coded_is_what_was_ticked_whatever_others_do(dashboard: Dashboar
         cleo.choose("Themes (any of)", book.themes[theme].name)
     with cleo.run():
         cleo.page.get_by_test_id("stDataFrame").click(position={"x": 18, "y": 52})  # the box of the first row
-    cleo.page.get_by_text("answers chosen").wait_for()
+    cleo.page.get_by_text("1 answer chosen").wait_for()
     cleo.page.get_by_label("Add a new theme").fill("Cleo's theme")
     dashboard.store.apply(question, "Ben", "Ben codes", code_answer("Ben", ticked, []))  # it leaves the table
     cleo.press("Code them", "Coded")

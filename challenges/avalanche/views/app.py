@@ -6,6 +6,7 @@ from typing import Final
 import streamlit as st
 
 from challenges.avalanche.database import database_url
+from challenges.avalanche.findings import counted
 from challenges.avalanche.store import Project
 from challenges.avalanche.views import (
     agreement,
@@ -138,7 +139,7 @@ def _counts(here: context.Context) -> None:
     usable = here.question.answers["usable"].to_numpy(dtype=bool)
     coded = int((context.get_codes(here, with_machine=False)[2] & usable).sum())
     n = int(usable.sum())
-    st.progress(coded / max(n, 1), f"{coded:,} of {n:,} answers coded by persons")
+    st.progress(coded / max(n, 1), f"{coded:,} of {counted(n, 'answer')} coded by persons")
 
 
 def _number(text: str | None) -> int | None:

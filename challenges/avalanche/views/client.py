@@ -8,7 +8,7 @@ import streamlit as st
 from challenges.avalanche.charts import segment_dots, share_bars
 from challenges.avalanche.database import database_url
 from challenges.avalanche.export import code_table, slides, to_csv, workbook
-from challenges.avalanche.findings import Findings, compare_by, percent, records, sentences
+from challenges.avalanche.findings import Findings, compare_by, counted, percent, records, sentences
 from challenges.avalanche.views.context import Context, get_findings, get_question, plain
 from challenges.avalanche.views.history import history_table
 
@@ -115,9 +115,9 @@ def show_shares(here: Context) -> None:
         return
     st.plotly_chart(share_bars(findings.shares.head(_how_many(here, findings))), theme=None, key=here.key("shares"))
     st.caption(
-        f"Share of the {findings.n_coded:,} coded answers; an answer may have several themes, so shares may add up "
-        "to more than 100 %. Whiskers are 95 % Wilson intervals: what asking as many other people could have given as "
-        "well."
+        f"Share of {counted(findings.n_coded, 'coded answer')}; an answer may have several themes, so shares may add "
+        "up to more than 100 %. Whiskers are 95 % Wilson intervals: what asking as many other people could have given "
+        "as well."
     )
     st.dataframe(findings.shares.round(4), hide_index=True)
 
@@ -150,7 +150,7 @@ def show_segments(here: Context) -> None:
     order = [t for t in findings.shares["theme"] if not only or tests.set_index("theme").at[t, "differs"]][:MAX_SHOWN]
     differing = int(tests["differs"].sum())
     st.caption(
-        f"{differing} of {len(tests)} themes differ between segments (bold, with *), after correction. "
+        f"Themes that differ between segments (bold, with *), after correction: {differing} of {len(tests)}. "
         "Whiskers are 95 % intervals."
     )
     st.plotly_chart(segment_dots(shares, tests, order), theme=None, key=here.key("segments"))

@@ -9,7 +9,7 @@ from challenges.avalanche import results
 from challenges.avalanche.charts import theme_tree
 from challenges.avalanche.database import database_url
 from challenges.avalanche.discovery import Discovery
-from challenges.avalanche.findings import percent
+from challenges.avalanche.findings import counted, percent
 from challenges.avalanche.levels import Level, adoption, cut
 from challenges.avalanche.views.context import Context, act, get_discovery, may_edit, plain
 
@@ -66,16 +66,17 @@ def _choose(here: Context, found: Discovery) -> None:
         n = st.slider("Number of themes: the level of their tree", 1, n_found, n_found, key=here.key("level"))
     n_usable = int(here.question.answers["usable"].sum())
     level = _level(f"{database_url()} {id(found)}", here.number, n, n_usable, found)
-    placed = found.assignments["row"].nunique()
+    placed, n_themes = found.assignments["row"].nunique(), len(level.labels)
     st.caption(
-        f"{placed:,} of {n_usable:,} usable answers belong to one of {len(level.labels)} themes; "
+        f"{counted(n_themes, 'theme')} with {placed:,} of {counted(n_usable, 'usable answer')}; "
         "the rest belong nowhere."
     )
     if may_edit(here):
         finer = n < n_found and st.checkbox("Keep the finer themes below them", key=here.key("finer"))
         st.button(
-            f"Use these {len(level.labels)} themes", type="primary", on_click=act, icon=":material/done_all:",
-            args=(here, f"took over {len(level.labels)} themes that were found", adoption(found, level, finer)),
+            f"Use these {n_themes} themes" if n_themes > 1 else "Use this theme", type="primary",
+            on_click=act, icon=":material/done_all:",
+            args=(here, f"took over {counted(n_themes, 'theme')} found", adoption(found, level, finer)),
             help="They become themes of the project; their answers count as the machine's until a person decides.",
         )  # fmt: skip
     views = ["Themes", "Tree"] if n_found > 1 else ["Themes"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from challenges.avalanche.codebook import MACHINE
 from challenges.avalanche.coding import neighbourhoods
 from challenges.avalanche.database import database_url
+from challenges.avalanche.findings import counted
 from challenges.avalanche.operations import add_theme, code_answer
 from challenges.avalanche.suggestions import Learner, Suggested, suggest_themes
 from challenges.avalanche.views.context import (
@@ -57,7 +58,7 @@ def show(here: Context) -> None:
             st.button("Look at the skipped ones", on_click=skipped.clear)
         return
     st.caption(
-        f"{len(waiting):,} answers wait, the most useful to decide first. Keys: 1 to {N_KEYS} choose themes, "
+        f"{counted(len(waiting), 'answer')} to decide, the most useful first. Keys: 1 to {N_KEYS} choose themes, "
         "S saves, 0 says that no theme fits, X skips."
     )
     st.session_state[here.key("asked")] = waiting[0], suggested

@@ -95,7 +95,7 @@ def test_an_answer_whose_decision_is_undone_waits_again(store: Store) -> None:
 
     def waiting(page: AppTest) -> str:
         n_waiting = usable.sum() - sum(usable[row] for row in store.codebook(number).decisions)
-        assert page.caption[0].value.startswith(f"{n_waiting} answers wait")
+        assert page.caption[0].value.startswith(f"{n_waiting} answers to decide")
         return page.caption[0].value
 
     free = [row for row in np.flatnonzero(usable).tolist() if row not in store.codebook(number).decisions]
