@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from challenges.avalanche.findings import p_value, percent, records
+from challenges.avalanche.findings import counted, p_value, percent, records
 from common.plots import GRID, PALETTE, QUIET
 
 SYMBOLS: Final = ("circle", "diamond", "square", "triangle-up", "x", "star")
@@ -82,8 +82,9 @@ def answer_map(
             hovertemplate="%{text}",
             marker={"color": colour, "symbol": symbol, "size": 6 if len(rows) >= MAX_POINTS else 8, "opacity": 0.75},
         )
-    _finish(figure, 620)
-    figure.update_layout(dragmode="lasso", legend={"itemsizing": "constant"}, hovermode="closest")
+    _finish(figure, 700)
+    below = {"itemsizing": "constant", "orientation": "h", "y": 0, "yanchor": "top"}  # beside, a phone has no room
+    figure.update_layout(dragmode="lasso", legend=below, hovermode="closest")
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, scaleanchor="x")
     return figure
@@ -181,7 +182,7 @@ def share_bars(shares: pd.DataFrame) -> go.Figure:
     )
     labels = [f"{escape(row.theme)}  <b>{percent(row.share)}</b>" for row in records(turned)]
     _finish(figure, 90 + 30 * len(turned))
-    figure.update_xaxes(tickformat=".0%", rangemode="tozero", title="share of coded answers, with 95 % interval")
+    figure.update_xaxes(tickformat=".0%", rangemode="tozero", title="share of coded answers,<br>with 95 % interval")
     figure.update_yaxes(tickvals=list(range(len(turned))), ticktext=labels, showgrid=False)
     return figure
 
@@ -248,7 +249,7 @@ def distinguishing_terms(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: 
             marker={"color": colour, "symbol": symbol, "size": 9},
             error_x=_whiskers(rows["log_odds"], rows["low"], rows["high"], colour),
             hovertext=[
-                f"{escape(row.term)}<br>{row.n_a:,.0f} answers in {escape(name_a)}<br>"
+                f"{escape(row.term)}<br>{counted(int(row.n_a), 'answer')} in {escape(name_a)}<br>"
                 f"{row.n_b:,.0f} in {escape(name_b)}<br>z = {row.z:.1f}, corrected {p_value(row.p)}"
                 for row in records(rows)
             ],
@@ -257,7 +258,7 @@ def distinguishing_terms(a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: 
     figure.add_vline(x=0, line={"color": QUIET, "width": 1})
     _finish(figure, 150 + 21 * len(both))
     figure.update_xaxes(
-        title="\u2190 said more in the other      log-odds with 95 % interval      said more here \u2192"
+        title="log-odds with 95 % interval<br>\u2190 said more in the other \u00b7 said more here \u2192"
     )
     figure.update_yaxes(tickvals=both.index.tolist(), ticktext=[escape(term) for term in both["term"]])
     figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0})
@@ -315,7 +316,8 @@ def pair_heatmap(pairs: pd.DataFrame, order: Sequence[str]) -> go.Figure:
         # Half an answer more on both sides keeps empty cells and rare themes from infinity.
         colour[i, j] = np.clip(np.log2((row.both + 0.5) / (row.expected + 0.5)), -3, 3)
         hover[i, j] = (
-            f"{escape(row.a)} and {escape(row.b)}<br>{row.both:,} answers, {row.expected:.1f} expected by chance"
+            f"{escape(row.a)} and {escape(row.b)}<br>{counted(row.both, 'answer')}, "
+            f"{row.expected:.1f} expected by chance"
         )
         hover[i, j] += f"<br>corrected {p_value(row.p_adjusted)}"
     labels = [escape(name, 30) for name in order]
@@ -327,6 +329,7 @@ def pair_heatmap(pairs: pd.DataFrame, order: Sequence[str]) -> go.Figure:
         colorbar={"title": "than by chance", "tickvals": [-3, 0, 3], "ticktext": ["1/8", "same", "8 x"]},
     )  # fmt: skip
     _finish(figure, 200 + 32 * len(order))
+    figure.update_layout(dragmode=False)  # on a narrow screen a finger moves the picture
     figure.update_xaxes(tickvals=list(range(len(order)))[:-1], ticktext=labels[:-1], tickangle=-35, showgrid=False)
     figure.update_yaxes(tickvals=list(range(len(order)))[1:], ticktext=labels[1:], autorange="reversed", showgrid=False)
     return figure

@@ -100,6 +100,9 @@ def show_pairs(here: Context) -> None:
         "Numbers are answers that have both; colour says how many times more (blue) or less (orange) than by chance; "
         "* is not chance, corrected for the number of pairs."
     )
-    st.plotly_chart(pair_heatmap(pairs, names), theme=None, key=here.key("pairs"))
+    width = 300 + 24 * len(names)  # pixels: less cannot be read, so a narrow screen scrolls
+    st.html(f"<style>.st-key-pairs {{overflow-x: auto}} .st-key-pairs > div {{min-width: {width}px}}</style>")
+    with st.container(key="pairs"):
+        st.plotly_chart(pair_heatmap(pairs, names), theme=None, key=here.key("pairs"))
     shown = pairs[pairs["both"] > 0].assign(p_adjusted=[p_value(p) for p in pairs[pairs["both"] > 0]["p_adjusted"]])
     st.dataframe(shown.round(2), hide_index=True)

@@ -93,7 +93,7 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
     chosen.intersection_update(here.book.themes)
     with st.container(border=True):
         st.text(here.responses[row])
-    left, right = st.columns([3, 2])
+    left, right = st.columns([2, 1])
     with left:
         for i, theme in enumerate(ranked[:N_KEYS]):
             _option(here, row, theme, i, chance[theme], chosen, _why(here, row, theme, suggested, known))
@@ -125,7 +125,7 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
 
 def _option(here: Context, row: int, theme: int, i: int, chance: float, chosen: set[int], why: str) -> None:
     on = theme in chosen
-    columns = st.columns([5, 1, 6], vertical_alignment="center")
+    columns = st.columns([6, 1, 5], vertical_alignment="center")
     columns[0].button(
         plain(here.theme_name(theme)), shortcut=str(i + 1), key=here.key(f"option-{row}-{theme}"),
         type="primary" if on else "secondary",
@@ -161,5 +161,5 @@ def _add(here: Context, chosen: set[int]) -> None:
         chosen.add(made)
 
 
-def _short(text: str, length: int = 90) -> str:
+def _short(text: str, length: int = 60) -> str:
     return text if len(text) <= length else text[:length].rstrip() + " \u2026"
