@@ -80,7 +80,7 @@ def start(port: int, announce: Callable[[str], None]) -> None:
 
     Args:
         port: 0 takes a free one.
-        announce: called with the address once it listens.
+        announce: called with the address, a moment before it listens.
 
     Raises:
         UserError: the port is taken.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from common.errors import UserError, first_line
 
@@ -98,6 +98,14 @@ def connect(url: str) -> sa.Engine:
     except (DBAPIError, OSError) as error:
         why = first_line(getattr(error, "orig", error))
         raise UserError(f"{shown}: the database cannot be opened ({why}); check DATABASE_URL") from error
+
+    @sa.event.listens_for(engine, "handle_error")
+    def say(context: sa.engine.ExceptionContext) -> UserError | None:
+        if context.is_pre_ping or not isinstance(context.sqlalchemy_exception, OperationalError):
+            return None  # of a connection that was closed meanwhile another one is made
+        why = first_line(context.original_exception)  # locked for long, its disk full, its server stopped ...
+        return UserError(f"the database does not answer ({why}): repeat this later")
+
     return engine
 
 
@@ -137,18 +145,23 @@ def new_id(connection: sa.Connection, table: sa.Table) -> int:
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    file = Path(url.database or "")
+    file.parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": _WAIT_S})
+    opened: list[int] = []  # the file's inode; open connections would write on to a file that was deleted or replaced
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions begin below, not where the driver sees fit
         connection.execute("PRAGMA journal_mode=WAL")  # readers do not wait for the one who writes
         connection.execute("PRAGMA foreign_keys=ON")
+        if not opened and file.is_file():
+            opened.append(file.stat().st_ino)
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
+        if opened and not (file.exists() and file.stat().st_ino in opened):
+            raise UserError(f"{file} was deleted or replaced: stop the dashboard and start it again")
         writes = connection.get_execution_options().get("avalanche_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -57,40 +57,45 @@ def main() -> None:
     chosen = st.navigation(pages, expanded=True)
     st.set_page_config(f"{chosen.title} - survey themes", layout="wide")
     try:
-        store = context.the_store()
+        here = _here()
     except UserError as error:
         st.error(context.plain(str(error)))
         st.stop()
+    st.session_state["context"] = here
+    context.tell()
+    chosen.run()
+
+
+def _here() -> context.Context | None:
+    """What the address and the sidebar say; None: there is no project."""
+    store = context.the_store()
     with st.sidebar:
         who = _remembered_text("Your name", "analyst")
         all_projects = store.projects()
         project = _choose_project(all_projects)
         number = _choose_question(project) if project else None
-    if project is None or number is None:
-        here: context.Context | None = None
-    else:
-        question = context.get_question(database_url(), number)
-        here = context.Context(store, who, project, number, question, store.codebook(number))
-        with st.sidebar:
-            _counts(here)
-    st.session_state["context"] = here
     st.session_state["who"] = who
-    context.tell()
-    chosen.run()
+    if project is None or number is None:
+        return None
+    question = context.get_question(database_url(), number)
+    here = context.Context(store, who, project, number, question, store.codebook(number))
+    with st.sidebar:
+        _counts(here)
+    return here
 
 
 def _page(function: Callable[..., None]) -> Callable[[], None]:
     def run() -> None:
         here = st.session_state["context"]
-        if function is projects.show:
-            projects.show(context.the_store(), st.session_state["who"], here)
-        elif here is None:
-            st.info("There is no project yet: make one on the page Projects.")
-        else:
-            try:
+        try:
+            if function is projects.show:
+                projects.show(context.the_store(), st.session_state["who"], here)
+            elif here is None:
+                st.info("There is no project yet: make one on the page Projects.")
+            else:
                 function(here)
-            except UserError as error:
-                st.error(context.plain(str(error)))
+        except UserError as error:
+            st.error(context.plain(str(error)))
 
     run.__name__ = function.__name__ + function.__module__.rpartition(".")[2]
     return run

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
+from challenges.avalanche import database
 from challenges.avalanche.codebook import IMPORTED, Codebook, Conflict
 from challenges.avalanche.database import METADATA, connect, database_url, migrate
 from challenges.avalanche.dataset import Question, Survey
@@ -269,6 +270,37 @@ def test_addresses_that_lead_nowhere_are_told_without_the_password(
     assert database_url() == "postgresql://x"
     monkeypatch.delenv("DATABASE_URL")
     assert database_url().startswith("sqlite:///")
+
+
+def test_a_database_that_cannot_be_used_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_WAIT_S", 0.1)
+    file = tmp_path / "store.sqlite"
+    store = open_store(f"sqlite:///{file}")
+    store.add_project(a_survey(), "a", "Ana")
+    with database.writing(store.engine), pytest.raises(UserError, match=r"database is locked\): repeat this later"):
+        store.apply(1, "Ana", "added", add_theme("Locked out"))
+    assert store.apply(1, "Ana", "added", add_theme("Kept")) > 0
+    file.rename(tmp_path / "away.sqlite")
+    for _ in ("gone", "another one in its place"):
+        with pytest.raises(UserError, match="was deleted or replaced"):
+            store.apply(1, "Ana", "added", add_theme("Lost"))
+        with pytest.raises(UserError, match="was deleted or replaced"):
+            store.projects()
+        open_store(f"sqlite:///{file}").engine.dispose()
+    store.engine.dispose()
+
+
+def test_a_connection_that_the_server_closed_is_made_again(store: Store) -> None:
+    if store.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has no server")
+    store.projects()
+    other = sa.create_engine(store.engine.url)
+    with other.connect() as connection:
+        connection.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        )
+    other.dispose()
+    assert store.projects() == []
 
 
 def test_a_fingerprint_keeps_texts_apart() -> None:
