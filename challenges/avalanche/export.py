@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import pandas as pd
 from challenges.avalanche.cleaning import safe_cell
 from challenges.avalanche.codebook import Codebook
 from challenges.avalanche.dataset import Question
-from challenges.avalanche.findings import Findings, counted, p_value, percent, records, sentences
+from challenges.avalanche.findings import Findings, counted, p_value, percent, records, sentences, shortened
 from common.plots import PALETTE
 
 UNCODED: Final = "null"
@@ -24,6 +25,8 @@ LONGEST_CELL: Final = 32_767
 """Characters; Excel refuses longer cells."""
 MAX_BARS: Final = 12
 """Themes on a slide's chart; more are not readable."""
+MAX_QUOTE: Final = 350
+"""Characters on a slide, which has room for three such quotes."""
 Compared = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 """Of columns of the survey, what `findings.compare_by` gives."""
 
@@ -106,7 +109,7 @@ def slides(findings: Findings, responses: Sequence[str], compared: Compared) -> 
         if tests["differs"].any():
             _segment_slide(deck, column, shares, tests, top["theme"].tolist())
     for theme, row in list(zip(findings.themes, records(top), strict=False))[:6]:
-        quotes = [f"\u201c{responses[i]}\u201d" for i in findings.quotes[theme]]
+        quotes = [f"\u201c{shortened(responses[i], MAX_QUOTE)}\u201d" for i in findings.quotes[theme]]
         if quotes:
             slide = _slide(deck, str(row.theme))
             _paragraphs(slide, [f"{percent(row.share)} of coded answers ({row.count:,})", *quotes], size=20)
@@ -132,6 +135,7 @@ def _shares_slide(deck: Any, findings: Findings, shares: pd.DataFrame) -> None:
         return
     below, above = turned["share"] - turned["low"], turned["high"] - turned["share"]
     _add_intervals(chart, below.tolist(), above.tolist())
+    chart.value_axis.maximum_scale = math.ceil(turned["high"].max() * 10) / 10  # bars alone would end it before
     of = counted(findings.n_coded, "coded answer")
     note = f"Share of {of}, with 95 % intervals; an answer may have several themes."
     _note(slide, note)

@@ -126,6 +126,11 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
+def shortened(text: str, length: int) -> str:
+    """A text, or as many of its first characters with an ellipsis."""
+    return text if len(text) <= length else text[:length].rstrip() + " \u2026"
+
+
 def percent(share: float) -> str:
     """Whole percents that never call a few none, or most all."""
     if np.isnan(share):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from challenges.avalanche.codebook import MACHINE
 from challenges.avalanche.coding import neighbourhoods
 from challenges.avalanche.database import database_url
-from challenges.avalanche.findings import counted
+from challenges.avalanche.findings import counted, shortened
 from challenges.avalanche.operations import add_theme, code_answer
 from challenges.avalanche.suggestions import Learner, Suggested, suggest_themes
 from challenges.avalanche.views.context import (
@@ -140,7 +140,7 @@ def _why(here: Context, row: int, theme: int, suggested: Suggested, known: dict[
     nearest = int(suggested.nearest[row, known[theme]]) if theme in known else -1
     if nearest < 0 or nearest == row:
         return "no coded answer yet"
-    return f"like \u201c{_short(here.responses[nearest])}\u201d"
+    return f"like \u201c{shortened(here.responses[nearest], 60)}\u201d"
 
 
 def _toggle(chosen: set[int], theme: int) -> None:
@@ -159,7 +159,3 @@ def _add(here: Context, chosen: set[int]) -> None:
     made = here.store.codebook(here.number).find(name)  # or one of that name that there was
     if made is not None:
         chosen.add(made)
-
-
-def _short(text: str, length: int = 60) -> str:
-    return text if len(text) <= length else text[:length].rstrip() + " \u2026"

@@ -161,7 +161,9 @@ def test_excel_holds_text_as_text(question: Question, book: Codebook, findings: 
 
 def test_powerpoint_has_charts_with_intervals_and_no_formulas(question: Question, findings: Findings) -> None:
     compared = {"plan": compare_by(findings, question, "plan")}
-    content = slides(findings, question.answers["response"].tolist(), compared)
+    responses = question.answers["response"].tolist()
+    responses[findings.quotes[findings.themes[0]][0]] = "x" * 30_000
+    content = slides(findings, responses, compared)
     deck = Presentation(io.BytesIO(content))
     titles = [slide.shapes.title.text_frame.text for slide in deck.slides]
     assert titles[:3] == ["=Project: =Why?", "How often each theme comes up", "What differs by plan"]
@@ -173,6 +175,10 @@ def test_powerpoint_has_charts_with_intervals_and_no_formulas(question: Question
     assert tags.index("errBars") == tags.index("cat") - 1  # where Office's schema wants it
     plus = charts[0].plots[0].series[0]._element.findall(".//{*}plus//{*}v")
     np.testing.assert_allclose([float(v.text) for v in plus], shares["high"] - shares["share"], atol=1e-6)
+    assert charts[0].value_axis.maximum_scale == 0.7  # beyond the highest interval's end, 0.64
+    texts = [shape.text_frame.text for slide in deck.slides for shape in slide.shapes if shape.has_text_frame]
+    assert any("x" * 350 + " \u2026" in text for text in texts)
+    assert max(map(len, texts)) < 1_500
     with zipfile.ZipFile(io.BytesIO(content)) as deck_zip:
         books = [deck_zip.read(name) for name in deck_zip.namelist() if name.endswith(".xlsx")]
     assert len(books) == 2
