@@ -137,6 +137,8 @@ def code_answer(who: str, row: int, themes: Collection[int], seen: Decision | No
     def operation(book: Codebook) -> Changes:
         own = book.decisions.get(row, {}).get(who)
         if own != seen:
+            if own is not None and own.themes == set(themes):  # the button was pressed twice
+                return {}
             raise Conflict("what you said of this answer was changed meanwhile: look at it again, then repeat this")
         return {
             f"code:{row}:{who}": (decision_value(own), decision_value(Decision(frozenset(themes), book.version + 1)))

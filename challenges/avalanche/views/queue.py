@@ -106,18 +106,20 @@ def _ask(here: Context, row: int, suggested: Suggested, skipped: set[int]) -> No
                 "Other themes", others, format_func=here.theme_name, key=more, on_change=_choose_others,
                 args=(chosen, others, more),
             )  # fmt: skip
+        # The buttons are this answer's own: who presses twice before the next one is there has not seen that.
         own = here.book.decisions.get(row, {}).get(here.who)
         names = ", ".join(here.book.themes[t].name for t in ranked if t in chosen)
         st.button(
             "Save and next", type="primary", shortcut="s", on_click=act, disabled=not chosen, width="stretch",
+            key=here.key(f"save-{row}"),
             args=(here, f"coded answer {row + 1} as {names}", code_answer(here.who, row, set(chosen), own)),
         )  # fmt: skip
         nothing = code_answer(here.who, row, [], own)
         st.button(
             "No theme fits", shortcut="0", on_click=act, args=(here, f"no theme fits answer {row + 1}", nothing),
-            width="stretch",
+            width="stretch", key=here.key(f"nothing-{row}"),
         )  # fmt: skip
-        st.button("Skip", shortcut="x", on_click=skipped.add, args=(row,), width="stretch")
+        st.button("Skip", shortcut="x", on_click=skipped.add, args=(row,), width="stretch", key=here.key(f"skip-{row}"))
         with st.form(here.key("new-theme"), clear_on_submit=True, border=False):
             st.text_input("New theme for this answer", key=here.key("new-name"), max_chars=200)
             st.form_submit_button("Add and choose", on_click=_add, args=(here, chosen))

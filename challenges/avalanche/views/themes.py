@@ -129,7 +129,7 @@ def _split(here: Context, themes: list[int]) -> None:
     if not proposed:
         st.caption(f"{counted(len(rows), 'answer')} with this theme; none is chosen yet.")
         return
-    with st.form(here.key("split-form"), border=False):
+    with st.form(here.key(f"split-form-{theme}"), border=False):  # its own: a second click splits no other one
         rows_of: dict[str, list[int]] = {}  # by the key of the field with the part's name
         for i, (label, part) in enumerate(proposed):
             key = f"part-{i}-{label}"

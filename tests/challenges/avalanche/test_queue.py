@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from challenges.avalanche.codebook import Conflict
 from challenges.avalanche.database import database_url
 from challenges.avalanche.dataset import Survey
 from challenges.avalanche.operations import add_theme, code_answer
@@ -66,6 +67,18 @@ def test_the_answer_on_the_screen_stays_until_its_reader_decides(store: Store) -
     shown = page.text[0].value
     press(page, "Skip")
     assert page.text[0].value != shown
+
+
+def test_a_button_that_is_pressed_twice_decides_one_answer(store: Store) -> None:
+    number = store.projects()[0].questions[0][0]
+    page = AppTest.from_function(show_queue, default_timeout=120).run()
+    before = {button.key for button in page.button}
+    press(page, "No theme fits")
+    assert before.isdisjoint(button.key for button in page.button if button.label != "Add and choose")
+    (row,) = [row for row, by in store.codebook(number).decisions.items() if "Ana" in by]
+    assert store.apply(number, "Ana", "pressed again", code_answer("Ana", row, [])) == 0
+    with pytest.raises(Conflict):
+        store.apply(number, "Ana", "in another window", code_answer("Ana", row, [1]))
 
 
 def test_a_theme_added_for_an_answer_is_chosen_whatever_others_there_are(store: Store) -> None:
