@@ -3,7 +3,7 @@
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,11 +14,16 @@ from common.inference.batch import Engine
 from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
+if TYPE_CHECKING:
+    from challenges.radix_movies.dataset import FlawLog
+
 app = create_app("radix_movies", "Synopsis and poster of a film -> its five likeliest genres.")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEIGHTS = REPOSITORY / "data" / "weights" / "radix_movies"
 RUNS = Path("runs/radix_movies")
+FEW_FILMS = 100
+"""From fewer, models hardly ranked new films better than the genres' frequencies do."""
 
 _data_or_sample = partial(data_or_sample, "challenges.radix_movies", "movies_dataset.csv")
 
@@ -73,9 +78,7 @@ def predict(
     text = f"{out}: {len(dataset.films)} films of {describe_data(path, generated)}: {used}"
     if "synopsis" not in dataset.found["columns"]:
         text += "; no column was taken for synopses (synopsis, overview, plot ...)"
-    if flaws.counts:
-        text += f"; {flaws.counts.total()} flaws, see {report_path(out)}"
-    print_summary(summary, text, as_json)
+    print_summary(summary, text + _flaws(flaws, report_path(out)), as_json)
 
 
 @app.command()
@@ -105,8 +108,9 @@ def train(
     summary = {"out": out, "data": path, "generated_sample": generated, "n_films": n_films, "flaws": dict(flaws.counts)}
     write_json(summary | {"flaws": flaws.as_dict(), "layout": dataset.found}, report)
     text = f"{out}: trained on {n_films} films of {describe_data(path, generated)}"
-    text += f"; {flaws.counts.total()} flaws, see {report}" if flaws.counts else ""
-    print_summary(summary, text, as_json)
+    if n_films < FEW_FILMS:
+        text += "; so few teach little more than how common each genre is: ask compare"
+    print_summary(summary, text + _flaws(flaws, report), as_json)
 
 
 @app.command()
@@ -123,10 +127,12 @@ def evaluate(
 
     path, generated = _data_or_sample(data)
     check_output(out / "metrics.json")
-    metrics = evaluate_model(model, load(path, labelled=True), out)
+    dataset = load(path, labelled=True)
+    metrics = evaluate_model(model, dataset, out)
     text = f"{out}: {metrics['n_films']} films of {describe_data(path, generated)}: {headline(metrics)}"
     if metrics["seen_in_training"]:
         text += f"; {metrics['seen_in_training']} of them were trained on, so this says nothing about new ones"
+    text += _flaws(dataset.flaws, out / "metrics.json")
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
@@ -161,8 +167,10 @@ def compare(
         tuned = cross_validate_upper(dataset, prepared.folds(folds, seed), range(min(fine_tune, folds)), kept)
     table = compare_methods(prepared, folds, seed, tuned)
     write_json(table, out)
+    write_json({"flaws": dataset.flaws.as_dict(), "layout": dataset.found}, report_path(out))
     lines = [f"{name} {Interval(**m['map_at_5'])}" for name, m in table["methods"].items()]
     text = f"{out}: {describe_data(path, generated)}; " + "; ".join(lines)
+    text += _flaws(dataset.flaws, report_path(out))
     print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
 
 
@@ -183,6 +191,10 @@ def serve(
 
     create = partial(create_movies_service, model)
     serve_until_stopped(create, MoviesSettings, "Film genres are served", host=host, port=port, as_json=as_json)
+
+
+def _flaws(flaws: "FlawLog", report: Path) -> str:
+    return f"; {flaws.counts.total()} flaws, see {report}" if flaws.counts else ""
 
 
 def _measured(path: Path) -> dict[str, Any]:

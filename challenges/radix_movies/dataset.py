@@ -130,7 +130,7 @@ def load(path: Path, *, labelled: bool = False) -> Dataset:
     if labelled:
         films = _with_genres(films, table, flaws)
     posters = _find_posters(path if path.is_dir() else table.path.parent, films, flaws)
-    if "synopsis" not in columns and not posters.members:
+    if "synopsis" not in columns and not any(film.movie_id in posters.members for film in films):
         raise UserError(
             f"{table.name}: no posters and no column of synopses (synopsis, overview, plot ...), so nothing to predict "
             f"from; it has {name_some(table.columns)}: rename the right one"
@@ -220,6 +220,12 @@ def _with_genres(films: Sequence[Film], table: TextTable, flaws: FlawLog) -> lis
     return kept
 
 
+def open_posters(place: Path) -> Posters:
+    """The pictures of a folder or zip, by the stems of their names."""
+    store = open_store(place)
+    return Posters(store, index_by_stem(name for name in store.names if name.lower().endswith(_IMAGE_SUFFIXES)))
+
+
 def _find_posters(folder: Path, films: Sequence[Film], flaws: FlawLog) -> Posters:
     """The zip or folder in `folder`, or `folder` itself, whose files bear the most films' ids."""
     ids = {film.movie_id for film in films}
@@ -227,14 +233,15 @@ def _find_posters(folder: Path, films: Sequence[Film], flaws: FlawLog) -> Poster
     places = [p for p in entries if p.is_dir() or p.suffix.lower() == ".zip"]
     if any(p.suffix.lower() in _IMAGE_SUFFIXES for p in entries):
         places.insert(0, folder)
-    best = Posters(None, {})
+    best, most = Posters(None, {}), (0, 0)
     for place in places:
-        store = open_store(place)
-        members = index_by_stem(name for name in store.names if name.lower().endswith(_IMAGE_SUFFIXES))
-        if len(ids & members.keys()) > len(ids & best.members.keys()):
-            best = Posters(store, members)
-        else:
-            store.close()
+        found = open_posters(place)
+        # Pictures that bear no film's id are told as such: it may have lost its zeros in a spreadsheet.
+        n_found = (len(ids & found.members.keys()), len(found.members))
+        if n_found > most:
+            best, found, most = found, best, n_found
+        if found.store is not None:
+            found.store.close()
     for film in films:
         if film.movie_id not in best.members:
             flaws.add("missing_poster", film.movie_id)

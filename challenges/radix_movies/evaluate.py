@@ -39,6 +39,7 @@ def evaluate(directory: Path, dataset: Dataset, out: Path) -> dict[str, Any]:
     """
     model = load_model(directory)
     features, pictures = extract(model.encoders, dataset.films, dataset.posters)
+    pictures.tell(dataset.films, dataset.flaws)
     chances = predict_features(model, features).answer(features, model.prior)
     groups = related_films(dataset.films, pictures.hashes)
     metrics = score(dataset.labels, chances, groups)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_movies.dataset import Film, Poster, Posters, read_poster
+from challenges.radix_movies.dataset import Film, FlawLog, Poster, Posters, read_poster
 from common.artifacts import load_artifact
 from common.cli import progress
 from common.data.images import perceptual_hash
@@ -139,6 +139,13 @@ class Pictures:
     unreadable: dict[int, str]  # reason by row
     stills: list[int]  # rows of pictures wider than high
     hashes: list[int | None]  # N perceptual hashes, None where there is no poster
+
+    def tell(self, films: Sequence[Film], flaws: FlawLog) -> None:
+        """Add what is wrong with the posters of these N films to a log."""
+        for row, why in self.unreadable.items():
+            flaws.add("unreadable_poster", f"{films[row].movie_id}: {why}")
+        for row in self.stills:
+            flaws.add("still_instead_of_poster", films[row].movie_id)
 
 
 def extract(

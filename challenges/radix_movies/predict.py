@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_movies.dataset import Dataset, Film, FlawLog, Posters
-from challenges.radix_movies.features import TEXT_ENCODER, Encoders, Features, Pictures, extract, load_encoders
+from challenges.radix_movies.dataset import Dataset, Film, Posters, open_posters
+from challenges.radix_movies.features import (
+    TEXT_ENCODER,
+    Encoders,
+    Features,
+    Pictures,
+    extract,
+    load_encoders,
+)
 from challenges.radix_movies.lexicon import Lexicon
 from common.artifacts import load_artifact
 from common.errors import UserError
@@ -148,7 +155,7 @@ def predict_dataset(
         work = partial(_predict_block, directory=Path(directory).resolve(), posters=place)
         parts = map_blocks(work, blocks, engine, description="predicting")
         found = _joined(parts)
-    _log_pictures(dataset.flaws, films, found.pictures)
+    found.pictures.tell(films, dataset.flaws)
     return found
 
 
@@ -159,13 +166,9 @@ def _predict_block(films: Sequence[Film], directory: Path, posters: str | None) 
 
 
 def _opened(directory: Path, posters: str | None) -> tuple[Model, Posters]:
-    from common.data.archives import open_store
-    from common.data.stems import index_by_stem
-
     key = (str(directory), posters)
     if key not in _OPENED:
-        store = open_store(Path(posters)) if posters else None
-        _OPENED[key] = load_model(directory), Posters(store, index_by_stem(store.names) if store else {})
+        _OPENED[key] = load_model(directory), open_posters(Path(posters)) if posters else Posters(None, {})
     return _OPENED[key]
 
 
@@ -186,13 +189,6 @@ def _joined(parts: Sequence[Predictions]) -> Predictions:
         [name for part in parts for name in part.modalities],
         Pictures(unreadable, stills, hashes),
     )
-
-
-def _log_pictures(flaws: FlawLog, films: Sequence[Film], pictures: Pictures) -> None:
-    for row, why in pictures.unreadable.items():
-        flaws.add("unreadable_poster", f"{films[row].movie_id}: {why}")
-    for row in pictures.stills:
-        flaws.add("still_instead_of_poster", films[row].movie_id)
 
 
 def rank(probabilities: Floats) -> NDArray[np.int64]:

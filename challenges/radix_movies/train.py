@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +32,7 @@ from challenges.radix_movies.model import (
 )
 from common.artifacts import fingerprint, load_artifact
 from common.data.tables import replace_atomically
+from common.errors import UserError
 
 GRAMS: Final = (0.5, 1.0)
 RIDGES: Final = (1.0, 2.0, 4.0)
@@ -44,7 +46,6 @@ class TrainingSet:
     features: Features
     labels: NDArray[np.bool_]  # (N, G)
     groups: NDArray[np.int64]  # (N,) related films
-    pictures: Pictures
     poster_onnx: bytes
     fingerprint: str
 
@@ -54,19 +55,24 @@ class TrainingSet:
 
 
 def prepare(dataset: Dataset, runs: Path, seed: int = 0) -> TrainingSet:
-    """Export the poster network, and encode all films by it and by the text encoder.
+    """Export the poster network, and encode all films by it and by the text encoder; log what is wrong with posters.
 
     Args:
         dataset: labelled.
         runs: folder that keeps the exported network, by the data's fingerprint, and the features, also by the text
             encoder's.
         seed: of the choice of posters that calibrate the int8 network.
+
+    Raises:
+        UserError: no film has both a synopsis and a poster file.
     """
+    if not any(film.synopsis and film.movie_id in dataset.posters.members for film in dataset.films):
+        raise UserError(f"{dataset.path}: no film to learn from has a synopsis and a poster: training needs some")
     paths = [dataset.table, *([Path(dataset.posters.store.path)] if dataset.posters.store else [])]
     data = fingerprint(paths)
     folder = runs / data[:16]
     network = folder / f"poster-{seed}.onnx"
-    cache = folder / f"features-{seed}-{text_encoder()['sha256'][:16]}.npz"
+    cache = folder / f"films-{seed}-{text_encoder()['sha256'][:16]}.npz"
     if not network.is_file():
         with replace_atomically(network) as part:
             part.write_bytes(export_poster_network(_typical_posters(dataset, seed)))
@@ -75,8 +81,9 @@ def prepare(dataset: Dataset, runs: Path, seed: int = 0) -> TrainingSet:
     else:
         features, pictures = extract(load_encoders(network), dataset.films, dataset.posters)
         _keep_features(cache, features, pictures)
+    pictures.tell(dataset.films, dataset.flaws)
     groups = related_films(dataset.films, pictures.hashes)
-    return TrainingSet(features, dataset.labels, groups, pictures, network.read_bytes(), data)
+    return TrainingSet(features, dataset.labels, groups, network.read_bytes(), data)
 
 
 def text_encoder() -> dict[str, str]:
@@ -93,16 +100,13 @@ def _typical_posters(dataset: Dataset, seed: int) -> list[NDArray[np.uint8]]:
 
 
 def _keep_features(path: Path, features: Features, pictures: Pictures) -> None:
-    known = [value is not None for value in pictures.hashes]
     with replace_atomically(path) as part, part.open("wb") as file:
         np.savez(
             file,
             text=features.text,
             poster=features.poster,
             has_poster=features.has_poster,
-            hashes=np.array([value or 0 for value in pictures.hashes], np.uint64),
-            known=np.array(known),
-            stills=np.array(pictures.stills, np.int64),
+            pictures=np.array(json.dumps(asdict(pictures))),
         )
 
 
@@ -111,8 +115,9 @@ def _read_features(path: Path, dataset: Dataset) -> tuple[Features, Pictures]:
     with np.load(path, allow_pickle=False) as kept:
         has_text = np.array([bool(text) for text in texts])
         features = Features(texts, kept["text"], kept["poster"], has_text, kept["has_poster"])
-        hashes = [int(v) if known else None for v, known in zip(kept["hashes"], kept["known"], strict=True)]
-        return features, Pictures({}, kept["stills"].tolist(), hashes)
+        found = json.loads(str(kept["pictures"]))
+    unreadable = {int(row): why for row, why in found["unreadable"].items()}
+    return features, Pictures(unreadable, found["stills"], found["hashes"])
 
 
 def tune(features: Features, labels: NDArray[np.bool_], groups: NDArray[np.int64]) -> Recipe:

@@ -132,6 +132,18 @@ def test_a_folder_without_or_with_two_tables_is_refused(tmp_path: Path):
         load(tmp_path / "nowhere")
 
 
+def test_posters_that_bear_no_films_id_are_told(tmp_path: Path):
+    """A spreadsheet took the zeros from 00000001."""
+    (tmp_path / "films.csv").write_text(f'movie_id,synopsis\n1,"{PLOT}"\n')
+    (tmp_path / "posters").mkdir()
+    (tmp_path / "posters" / "00000001.jpg").touch()
+    flaws = load(tmp_path).flaws.examples
+    assert flaws == {"missing_poster": ["1"], "poster_without_film": ["00000001.jpg"]}
+    (tmp_path / "films.csv").write_text("movie_id,title\n1,A film\n")
+    with pytest.raises(UserError, match="no posters and no column of synopses"):
+        load(tmp_path)
+
+
 def test_a_less_sure_name_of_a_column_does_not_hide_a_surer_one(tmp_path: Path):
     (tmp_path / "films.csv").write_text("id,movie_id,text,synopsis\n1,tt1,a,b\n")
     assert load(tmp_path).found["columns"] == {"movie_id": "movie_id", "synopsis": "synopsis"}
