@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -33,6 +34,13 @@ _BROKEN: Final = re.compile(r"\b([^\W\d_]{2,})- ([^\W\d_]{2,})\b")
 _WORD: Final = re.compile(r"([^\W\d_]{2,})")
 _GLUED_LENGTHS: Final = range(8, 61)  # the longest that falls into two words has 25
 _SPACES: Final = re.compile(r"\s+")
+
+# As Crossref and PubMed write them; by name, for 'a<b and c>d' is no tag.
+_TAG: Final = re.compile(
+    r"</?(?:jats:)?(?:(p|br|div|sec|title)|b|i|u|em|strong|bold|italic|sub|sup|sc|span)(?:\s+[\w:-]+=[^<>]{0,200})?\s*/?>",
+    re.IGNORECASE,
+)
+_ENTITY: Final = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-f]{1,6});", re.IGNORECASE)
 
 _LATEX: Final = re.compile(r"\\[a-zA-Z@]+|\$[^$]+\$|\\.?|[{}~]|\$(?!\d)")
 _LATEX_DROPPED: Final = re.compile(
@@ -74,7 +82,7 @@ def clean_text(text: str, vocabulary: Vocabulary | None = None) -> tuple[str, Co
     # What one rule mends may uncover work for another ('\\(cid:9)alpha'): once more, until nothing is found.
     for _ in range(_MOST_PASSES):
         mended = flaws.total()
-        for rule in (_plain_characters, _without_hyphens, _without_latex, _without_boilerplate):
+        for rule in (_without_markup, _plain_characters, _without_hyphens, _without_latex, _without_boilerplate):
             text = rule(text, flaws)
         if vocabulary is not None:
             text = _mend_words(text, vocabulary, flaws)
@@ -109,6 +117,11 @@ def _plain_characters(text: str, flaws: Counter[str]) -> str:
         flaws["control_character"] += len(text) - len(kept)
         text = "".join(kept)
     return unicodedata.normalize("NFC", text)
+
+
+def _without_markup(text: str, flaws: Counter[str]) -> str:
+    text = _replace(_TAG, lambda m: " " if m[1] else "", text, flaws, "markup")
+    return _replace(_ENTITY, lambda m: html.unescape(m[0].lower()), text, flaws, "markup")
 
 
 def _without_hyphens(text: str, flaws: Counter[str]) -> str:

@@ -14,7 +14,7 @@ auto encoder autoencoder hearing loss of model based therefore"""
 VOCABULARY = dict.fromkeys(WORDS.split(), 50)
 MARKS = st.sampled_from(
     """(cid:173)_|(cid:12)|\\alpha|\\textbf{|{|}|$|\\|~|-_|\u00ad|\ufb01|\x07|\n|Abstract:_|https://x.org/a|\\'e|\\cite{a}|sen-_|sorineural|
-    |_the|problem|\\%|5|\ud800""".replace("_", " ").split("|")
+    |_the|problem|\\%|5|<jats:p>|</sub>|&amp;|#7;|lt;|\ud800""".replace("_", " ").split("|")
 )
 
 
@@ -30,6 +30,12 @@ MARKS = st.sampled_from(
         ("rate $\\epsilon$-optimal, 5\\% of x\\alpha", "rate epsilon-optimal, 5% of x alpha", "latex"),
         ("Schr\\\"{o}dinger and Fr\\'echet~means", "Schrödinger and Fréchet means", "latex"),
         ("as shown \\cite{a,b} and \\citep[p. 3]{c}.", "as shown and .", "latex"),
+        (
+            "<jats:p>We use H<sub>2</sub>O.</jats:p><p>It <b id='x'>works</b>.<br /></p>",
+            "We use H2O. It works.",
+            "markup",
+        ),
+        ("x &lt; y &amp;amp; z&#233;", "x < y & z\u00e9", "markup"),
         ("Abstract: We learn.", "We learn.", "boilerplate"),
         ("We learn. Our code is available at https://a.b/c.", "We learn.", "boilerplate"),
         ("See https://example.org/x?y=1, please.", "See , please.", "url"),
@@ -51,6 +57,7 @@ def test_flaws_are_mended_and_counted(text: str, expected: str, flaw: str):
         "an auto encoder",  # both are words
         "The abstract notion of a group; abstract algebra.",
         "It costs $5 million.",
+        "If a<b and c>d, then p & q; R&D.",
         "We use code switching, where code is found in speech and text.",
         "Bandits with knapsacks (BwK) in R^d: a 2-approximation, O(n log n), naïve Bayes & 50% of 日本語.",
     ],
