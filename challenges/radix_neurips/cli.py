@@ -262,8 +262,9 @@ def evaluate(
     metrics: dict[str, Any] = {}
     if keywords is not None:  # first, for it may be refused
         names = read_keywords(keywords, canon)
-        check_unseen(model, [path, keywords], years[1])
-        metrics = evaluate_ranker(load(path), load(path, mend=False), names, plain, adapted, years)
+        papers = load(path)
+        check_unseen(model, papers, years[1])
+        metrics = evaluate_ranker(papers, load(path, mend=False), names, plain, adapted, years)
     metrics = {"topics": topic_view(generate(), plain, adapted)} | metrics
     write_json(metrics, out)
     asked = describe_data(path, generated) if keywords is not None else "generated topics (no --keywords given)"

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from challenges.radix_neurips.dataset import Corpus
 from challenges.radix_neurips.lexical import Keyphraseness, Tfidf, bm25_scores
 from challenges.radix_neurips.model import DENSE_WEIGHT, Floats, Vectors, best, combine, hybrid_scores
-from challenges.radix_neurips.relevance import Keywords, keyphraseness_of, shared_keywords
-from common.artifacts import fingerprint, load_artifact
+from challenges.radix_neurips.relevance import Keywords, keyphraseness_of, paper_checksums, shared_keywords
+from common.artifacts import load_artifact
 from common.cli import progress
 from common.errors import UserError
 from common.metrics.bootstrap import bootstrap_interval
@@ -105,22 +105,22 @@ def evaluate(
     }
 
 
-def check_unseen(model: Path, files: Sequence[Path], year: int) -> None:
+def check_unseen(model: Path, corpus: Corpus, year: int) -> None:
     """Refuse an encoder that learned from the keywords it would be tested on.
 
     Args:
         model: directory of the encoder.
-        files: the papers and the keywords, as they are asked about.
+        corpus: the papers, in whatever file they came.
         year: whose papers are asked about.
 
     Raises:
-        UserError: the encoder was trained on these files, and not without that year.
+        UserError: the encoder was trained on keywords of papers of that year that are among these.
     """
-    manifest = load_artifact(model, TEXT_ENCODER).manifest
-    if manifest.data_fingerprint == fingerprint(files) and manifest.config.get("held_out") != year:
+    learned = str(load_artifact(model, TEXT_ENCODER).manifest.config.get("learned_from", "")).split()
+    if not paper_checksums(corpus.select(corpus.years == year)).isdisjoint(learned):
         raise UserError(
-            f"the encoder in {model} was trained on these very keywords, and not without those of {year}, which it "
-            f"would be asked about: train one with --held-out {year} and give it as --model"
+            f"the encoder in {model} has learned from keywords of these very papers of {year}, which it would be asked "
+            f"about: train one with --held-out {year} and give it as --model"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from challenges.radix_neurips.dataset import Corpus
+from challenges.radix_neurips.dataset import Corpus, abstract_key
 from challenges.radix_neurips.lexical import Keyphraseness, learn_keyphraseness
 from common.data.tables import load_parquet
 from common.errors import UserError
 
 RAREST: Final = 2  # papers of the year that use a keyword which makes them similar
 COMMONEST: Final = 20  # papers; what more share is a field
+SKETCH: Final = 256  # checksums
 _NO_LIST: Final = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)  # what literal_eval raises
 
 Keywords = Mapping[str, frozenset[str]]
@@ -95,3 +97,17 @@ def shared_keywords(ids: Sequence[str] | NDArray[np.str_], keywords: Keywords) -
 def keyphraseness_of(corpus: Corpus, keywords: Keywords) -> Keyphraseness:
     """What the titles of papers, and the keywords of those that have some, teach of terms."""
     return learn_keyphraseness(corpus.papers(), [keywords.get(str(paper_id)) or None for paper_id in corpus.ids])
+
+
+def paper_checksums(corpus: Corpus) -> set[str]:
+    """What papers are known by, whatever file they come in: year and title, without case, spaces and punctuation."""
+    keys = zip(corpus.years.tolist(), map(abstract_key, corpus.titles), strict=True)
+    return {hashlib.sha256(f"{year} {title}".encode()).hexdigest()[:8] for year, title in keys if title}
+
+
+def sketch_papers(corpus: Corpus) -> str:
+    """The smallest checksums: other papers, some hundred of which are among these, have one of them.
+
+    Broder, 'On the resemblance and containment of documents' (1997).
+    """
+    return " ".join(sorted(paper_checksums(corpus))[:SKETCH])

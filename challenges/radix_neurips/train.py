@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from challenges.radix_neurips.dataset import Corpus
 from challenges.radix_neurips.lexical import Tfidf, save_keyphraseness
 from challenges.radix_neurips.model import TITLE_WEIGHT, Floats
-from challenges.radix_neurips.relevance import Keywords, keyphraseness_of, shared_keywords
+from challenges.radix_neurips.relevance import Keywords, keyphraseness_of, shared_keywords, sketch_papers
 from common.cli import progress
 from common.errors import UserError
 from common.inference.batch import map_chunks
@@ -138,10 +138,13 @@ def train(
     """
     torch.manual_seed(recipe.seed)
     latest = [int(year) for year in np.unique(corpus.years[corpus.years > 0])[-recipe.last_years :]]
-    taught = [year for year in latest if year != held_out]
-    if not any(shared_keywords(corpus.ids[corpus.years == year], keywords) for year in taught):
+    taught = {year: np.flatnonzero(corpus.years == year) for year in latest if year != held_out}
+    learned = [
+        row for rows in taught.values() for row in rows[np.array([*shared_keywords(corpus.ids[rows], keywords)], int)]
+    ]
+    if not learned:
         raise UserError(
-            f"no two papers of one of the years {taught} share a rare keyword: give more keywords or papers"
+            f"no two papers of one of the years {list(taught)} share a rare keyword: give more keywords or papers"
         )
     model = load_sentence_transformer(recipe.source)
     years = prepare(corpus, keywords, held_out, model, recipe)
@@ -162,7 +165,12 @@ def train(
         out,
         adapter=even_out(vectors, recipe.evenness),
         extra_files=save_keyphraseness(phrases),
-        config={"recipe": asdict(recipe), "held_out": held_out, "final_loss": losses},
+        config={
+            "recipe": asdict(recipe),
+            "held_out": held_out,
+            "final_loss": losses,
+            "learned_from": sketch_papers(corpus.select(np.array(learned))),
+        },
         data_fingerprint=data_fingerprint,
     )
 

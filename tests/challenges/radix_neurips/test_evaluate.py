@@ -1,6 +1,7 @@
 """Scores of rankings agree with ranx; what is better is found to be better."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -20,8 +21,10 @@ from challenges.radix_neurips.evaluate import (
     summarise,
     topic_view,
 )
+from challenges.radix_neurips.relevance import sketch_papers
 from challenges.radix_neurips.sample import generate
-from common.artifacts import fingerprint, save_artifact
+from common.artifacts import save_artifact
+from common.data.text_tables import read_text_table
 from common.errors import UserError
 from common.models.text import CHALLENGE as TEXT_ENCODER
 from common.models.text import TextEncoder, load_text_encoder
@@ -70,18 +73,39 @@ def test_years_without_similar_papers_are_refused_before_anything_is_encoded(ask
         evaluate(corpus, corpus, {}, nothing, nothing, (2021, asked))
 
 
-@pytest.mark.parametrize(("held_out", "refused"), [(None, True), (2021, True), (2022, False)])
-def test_an_encoder_is_not_asked_about_what_it_has_learned(held_out: int | None, refused: bool, tmp_path: Path):
-    papers, keywords, model = tmp_path / "papers.csv", tmp_path / "keywords.parquet", tmp_path / "model"
-    papers.write_text("title\n")
-    keywords.write_bytes(b"PAR1")
-    save_artifact(
-        model, challenge=TEXT_ENCODER, files={}, config={"held_out": held_out}, labels={}, input={},
-        data_fingerprint=fingerprint([papers, keywords]), metrics={}, packages={},
-    )  # fmt: skip
-    with pytest.raises(UserError, match="--held-out 2022") if refused else nullcontext():
-        check_unseen(model, [papers, keywords], 2022)
-    check_unseen(SHIPPED, [papers, keywords], 2022)  # of other keywords it has seen none
+def test_an_encoder_is_not_asked_about_what_it_has_learned(tmp_path: Path):
+    papers = [replace(paper, title=f"{paper.title} {i}") for i, paper in enumerate(generate(900))]
+    years = np.array([2021 + i % 2 for i in range(len(papers))], np.int32)
+    ids = np.array([paper.paper_id for paper in papers])
+    corpus = Corpus(ids, years, [paper.title for paper in papers], [""] * len(papers), {})
+    # In another file: other ids, a part of the papers, titles in capitals.
+    other = corpus.select(np.arange(100, 300))
+    other = replace(other, ids=np.arange(200).astype(str), titles=[title.upper() for title in other.titles])
+    for learned, refused in (
+        (corpus, True),
+        (corpus.select(years == 2022), True),
+        (corpus.select(years == 2021), False),
+    ):
+        save_artifact(
+            tmp_path, challenge=TEXT_ENCODER, files={}, config={"learned_from": sketch_papers(learned)}, labels={},
+            input={}, data_fingerprint="x", metrics={}, packages={},
+        )  # fmt: skip
+        with pytest.raises(UserError, match="--held-out 2022") if refused else nullcontext():
+            check_unseen(tmp_path, other, 2022)
+    check_unseen(SHIPPED, other, 2022)  # of other keywords it has learned
+
+
+@pytest.mark.real_data
+def test_the_shipped_encoder_is_not_asked_about_the_papers_it_learned_from(shared_data: Path):
+    table = read_text_table(shared_data / "neurips" / "neurips_papers.zip")
+    position = {name: table.columns.index(name) for name in ("paper_id", "year", "title")}
+    rows = [row for row in table.rows if row[position["year"]] in ("2021", "2022")]
+    cells = {name: [row[i] for row in rows] for name, i in position.items()}
+    years = np.array(cells["year"], np.int32)
+    corpus = Corpus(np.array(cells["paper_id"]), years, cells["title"], [""] * len(rows), {})
+    for year in (2021, 2022):
+        with pytest.raises(UserError, match=f"--held-out {year}"):
+            check_unseen(SHIPPED, corpus, year)
 
 
 @pytest.mark.slow

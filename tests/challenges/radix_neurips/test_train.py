@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from challenges.radix_neurips.dataset import Corpus
+from challenges.radix_neurips.evaluate import check_unseen
 from challenges.radix_neurips.lexical import load_keyphraseness, split_words
 from challenges.radix_neurips.sample import Paper, generate
 from challenges.radix_neurips.train import (
@@ -67,6 +68,10 @@ def test_training_starts_where_the_encoder_stands_and_ends_in_an_artifact(tmp_pa
     assert phrases is not None
     keywords = np.array([crc32(" ".join(split_words(paper.topic)).encode()) for paper in PAPERS], np.uint32)
     assert (phrases.of(keywords) > 0.5).all()
+
+    check_unseen(tmp_path, CORPUS, 2022)
+    with pytest.raises(UserError, match="has learned from keywords of these very papers of 2021"):
+        check_unseen(tmp_path, CORPUS, 2021)
 
     years = prepare(CORPUS, KEYWORDS, 2022, model, RECIPE)
     assert [bool(year.similar) for year in years] == [True, False]
