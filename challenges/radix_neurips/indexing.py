@@ -96,7 +96,8 @@ def save_searcher(searcher: Searcher, directory: Path) -> None:
         "starts": columns.indptr,
         "damping": np.array([searcher.tfidf.damping_]),
     }
-    words = {word: count for word, count in searcher.words.items() if count >= _KNOWN}
+    # In order: how words come out of a set differs from process to process, and files are named by their contents.
+    words = {word: count for word, count in sorted(searcher.words.items()) if count >= _KNOWN}
     near = {key: corpus.report[key] for key in ("near_duplicates", "identical_abstracts")}
     save_store(
         searcher.store,

@@ -52,6 +52,16 @@ def test_an_index_that_is_replaced_while_it_is_read_is_read_again(
     assert load_searcher(tmp_path, SHIPPED).corpus.titles == corpus.titles
 
 
+def test_an_index_is_the_same_in_whatever_order_words_were_counted(searcher: Searcher, tmp_path: Path):
+    turned = copy.copy(searcher)
+    turned.words = dict(reversed(searcher.words.items()))
+    names = []
+    for place, one in (("a", searcher), ("b", turned)):
+        save_searcher(one, tmp_path / place)
+        names.append(sorted(path.name for path in (tmp_path / place).iterdir()))
+    assert names[0] == names[1]
+
+
 def test_an_index_of_vectors_alone_is_refused(searcher: Searcher, tmp_path: Path):
     save_searcher(searcher, tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
