@@ -16,7 +16,7 @@ from common.options import EngineOption, JsonOption
 from common.service.verb import HOST, PORT, HostOption, PortOption, serve_until_stopped, set_up_by
 
 if TYPE_CHECKING:
-    from challenges.radix_neurips.dataset import Columns
+    from challenges.radix_neurips.dataset import Columns, Corpus
     from challenges.radix_neurips.search import Searcher
 
 app = create_app("radix_neurips", "An abstract -> the papers most similar to it.")
@@ -83,6 +83,8 @@ def search(
 
     text = None if abstract is None else _read_text(abstract)
     columns = _columns(id_column, title_column, abstract_column, year_column)
+    if first is not None and last is not None and first > last:
+        raise UserError(f"--from {first} is after --to {last}: swap them")
     searcher, _, _ = open_searcher(data, index, model, columns)
     years = Years(first, last)
     if text is None:
@@ -156,7 +158,7 @@ def batch(
     write_with_report(table, out, report if queries is None else report | {"queries_report": asked.report})
     text = (
         f"{out}: {found.shape[1]} papers for each of {len(asked)} queries among the {len(papers)} papers of "
-        f"{describe_data(path, generated)}{_unusable(summary['n_unusable'], out)}"
+        f"{describe_data(path, generated)}{_remarks(papers, summary['n_unusable'], out)}"
     )
     print_summary(summary, text, as_json)
 
@@ -197,7 +199,9 @@ def index(
         "encoder": searcher.encoder.fingerprint,
     }
     write_json(summary | {"corpus_report": corpus.report}, report_path(out))
-    text = f"{out}: {len(corpus)} papers of {describe_data(path, generated)}{_unusable(summary['n_unusable'], out)}"
+    text = (
+        f"{out}: {len(corpus)} papers of {describe_data(path, generated)}{_remarks(corpus, summary['n_unusable'], out)}"
+    )
     print_summary(summary, text, as_json)
 
 
@@ -343,5 +347,7 @@ def _columns(paper_id: str | None, title: str | None, abstract: str | None, year
     return Columns(paper_id, title, abstract, year)
 
 
-def _unusable(n_rows: int, out: Path) -> str:
-    return f"; {n_rows} rows could not be used, see {report_path(out)}" if n_rows else ""
+def _remarks(papers: "Corpus", n_rows: int, out: Path) -> str:
+    """What the summary says of papers, and of rows that could not be used."""
+    bare = "" if "abstract" in papers.report["columns"] else "; no column was taken for abstracts (--abstract-column)"
+    return bare + (f"; {n_rows} rows could not be used, see {report_path(out)}" if n_rows else "")

@@ -19,9 +19,21 @@ from common.data.text_tables import TextTable, find_columns, name_some, read_tex
 from common.errors import UserError
 
 COLUMN_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "paper_id": ("paperid", "id", "forum", "forumid", "hash", "arxivid", "doi", "docid", "key", "queryid"),
-    "title": ("title", "papertitle", "name", "papername"),
-    "abstract": ("abstract", "papertext", "summary", "abstracttext", "text", "description", "content"),
+    "paper_id": (
+        "paperid",
+        "id",
+        "forum",
+        "forumid",
+        "hash",
+        "arxivid",
+        "docid",
+        "key",
+        "identifier",
+        "queryid",
+        "doi",
+    ),
+    "title": ("title", "papertitle", "articletitle", "name", "papername"),
+    "abstract": ("abstract", "abstractnote", "papertext", "summary", "abstracttext", "text", "description", "content"),
     "year": ("year", "publicationyear", "date", "published", "publicationdate"),
 }
 """Of each field the names its column goes by, letters and digits only, the surest first."""
@@ -104,14 +116,20 @@ def load(
             texts = (" ".join(text.split()) for text in (titles[i], abstracts[i]))
             titles[i], abstracts[i] = (flaws.clean(ids[i], text, vocabulary) if mend else text for text in texts)
             advance()
-    unusable = _unusable_rows(ids, titles, abstracts)
-    rows = [i for i in range(n_rows) if i not in unusable]
-    if not rows:
-        raise UserError(f"{table.name}: none of {n_rows} rows is a paper ({next(iter(unusable.values()))})")
-    years = _years([cells["year"][i] for i in rows]) if "year" in cells else np.zeros(len(rows), np.int32)
     report: dict[str, Any] = {
         "file": table.name,
         "columns": {field: table.columns[position] for field, position in found.items()},
+    }
+    unusable = _unusable_rows(ids, titles, abstracts)
+    rows = [i for i in range(n_rows) if i not in unusable]
+    if not rows:
+        taken = ", ".join(f"{name!r} for {field}" for field, name in report["columns"].items())
+        raise UserError(
+            f"{table.name}: none of {n_rows} rows is a paper ({next(iter(unusable.values()))}; {taken}): name other "
+            "columns with --id-column, --title-column and --abstract-column"
+        )
+    years = _years([cells["year"][i] for i in rows]) if "year" in cells else np.zeros(len(rows), np.int32)
+    report |= {
         "rows": n_rows,
         "papers": len(rows),
         "unusable": {f"row {i + 1}": reason for i, reason in unusable.items()},

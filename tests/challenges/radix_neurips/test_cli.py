@@ -32,6 +32,23 @@ def test_what_cannot_be_written_is_refused_before_the_work(
     assert "cannot write /proc/x/m.json" in capsys.readouterr().err
 
 
+def test_years_in_the_wrong_order_are_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as left:
+        run(cli.app, ["search", "--index", str(tmp_path), "--from", "2020", "--to", "2000"])
+    assert left.value.code == 2
+    assert "--from 2020 is after --to 2000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["index", "batch"])
+def test_papers_without_a_column_of_abstracts_are_told(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "p.csv").write_text("id,title,Zusammenfassung\n1,Bandits,Wir ziehen.\n2,Kernels,Wir messen.\n")
+    option, out = ("--data", "index") if verb == "index" else ("--corpus", "similar.parquet")
+    with pytest.raises(SystemExit) as left:
+        run(cli.app, [verb, option, str(tmp_path / "p.csv"), "--out", str(tmp_path / out)])
+    assert left.value.code == 0
+    assert "no column was taken for abstracts" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_search_needs_no_place_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_sample(tmp_path / "sample")

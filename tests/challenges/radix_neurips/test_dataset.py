@@ -66,6 +66,24 @@ def test_columns_go_by_many_names_and_can_be_given(tmp_path: Path):
     assert only_titles.years.tolist() == [0, 0, 0]
 
 
+def test_an_export_of_zotero_is_read_as_it_is(tmp_path: Path):
+    columns = ["Key", "Item Type", "Publication Year", "Title", "DOI", "Abstract Note"]
+    rows = [
+        ["AB1", "conferencePaper", 2019, "Bandits", "", "We pull arms."],
+        ["AB2", "", 2020, "Kernels", "10.1/x", ""],
+    ]
+    corpus = load(save(pd.DataFrame(rows, columns=columns), tmp_path, "csv"))
+    assert corpus.ids.tolist() == ["AB1", "AB2"]
+    assert corpus.years.tolist() == [2019, 2020]
+    assert corpus.abstracts == ["We pull arms.", ""]
+
+
+def test_columns_that_hold_no_paper_are_named(tmp_path: Path):
+    (tmp_path / "p.csv").write_text("doi,title,x\n,One,a\n,Two,b\n")
+    with pytest.raises(UserError, match=r"none of 2 rows is a paper \(no paper id; 'doi' for paper_id, .* --id-column"):
+        load(tmp_path / "p.csv")
+
+
 def test_rows_that_are_no_papers_are_named(tmp_path: Path):
     rows = pd.DataFrame(
         {
