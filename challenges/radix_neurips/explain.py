@@ -124,7 +124,7 @@ def _distinct(weight: Weights) -> tuple[str, ...]:
     """The phrases, weightiest first, without those whose words are all in one before them."""
     kept: list[str] = []
     for phrase in sorted(weight, key=lambda phrase: (-weight[phrase], phrase)):
-        if not any(set(_WORD.findall(phrase)) <= set(_WORD.findall(other)) for other in kept):
+        if not any(set(split_words(phrase)) <= set(split_words(other)) for other in kept):
             kept.append(phrase)
     return tuple(kept)
 

@@ -61,6 +61,11 @@ def test_a_word_that_is_far_weightier_than_its_pair_stands_alone():
     assert explain(weights, weights, "", "Deep GANs.").shared_phrases == ("gans",)
 
 
+def test_a_word_and_its_plural_are_one_phrase():
+    weights = {"bandit": 1.0}
+    assert explain(weights, weights, "Categorized Bandits", "A bandit pulls.").shared_phrases == ("bandit",)
+
+
 def test_nothing_shared_gives_the_first_sentence_and_no_highlight():
     assert explain({"x": 1.0}, {"y": 1.0}, "", "First one. Second.") == Reason((), "First one.", ())
     assert explain({}, {}, "", "") == Reason((), "", ())
