@@ -57,7 +57,8 @@ def parse_question(kind: type[Question], data: bytes) -> Question:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part)[:60] for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
-        raise ServiceError("unprocessable", f"{place}: {first['msg']}" if place else first["msg"]) from error
+        message = first["msg"].removeprefix("Value error, ")  # of our own checks
+        raise ServiceError("unprocessable", f"{place}: {message}" if place else message) from error
 
 
 class ModelVersion(BaseModel):
