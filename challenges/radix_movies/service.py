@@ -210,8 +210,7 @@ def _model_card(directory: Path, model: Model) -> ModelCard:
         metrics=measured,
         limitations=[
             "Reads English only; a synopsis in another language is left out.",
-            "Learned from 3,750 films of 1983 to 2015, mostly American.",
-            "Westerns, war and history films are rare in what it learned from.",
+            f"Learned from {manifest.config['n_films']:,} films; of genres that are rare among them it knows little.",
         ],
         data_fingerprint=manifest.data_fingerprint,
     )

@@ -70,6 +70,7 @@ def test_what_cannot_be_used_is_said(client: TestClient):
 def test_the_card_and_the_example_are_there(client: TestClient):
     card = client.get("/v1/model").json()
     assert len(card["labels"]["genres"]) == 18
+    assert any("3,750 films" in limit for limit in card["limitations"])  # of the model that is served
     assert card["metrics"]["ours"]["map_at_5"]["estimate"] > 0.76
     example = client.get("/openapi.json").json()["paths"]["/v1/genres"]["post"]["responses"]["200"]
     shown = example["content"]["application/json"]["example"]["results"][0]["answer"]
