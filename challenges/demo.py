@@ -54,10 +54,10 @@ def _vinted() -> FastAPI:
 
 
 def _movies() -> FastAPI:
-    from challenges.radix_movies.service import MoviesSettings, create_movies_service
-    from common.service.settings import read_settings
+    from challenges.radix_movies.service import create_movies_service
+    from common.service.settings import ServiceSettings, read_settings
 
-    return create_movies_service(WEIGHTS / "radix_movies", read_settings(MoviesSettings))
+    return create_movies_service(WEIGHTS / "radix_movies", read_settings(ServiceSettings))
 
 
 def _neurips(papers: Path | None) -> FastAPI:

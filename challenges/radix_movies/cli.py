@@ -187,10 +187,11 @@ def serve(
     and more, see common/service/settings.py.
     """
     with set_up_by("movies-serve"):
-        from challenges.radix_movies.service import MoviesSettings, create_movies_service
+        from challenges.radix_movies.service import create_movies_service
+        from common.service.settings import ServiceSettings
 
     create = partial(create_movies_service, model)
-    serve_until_stopped(create, MoviesSettings, "Film genres are served", host=host, port=port, as_json=as_json)
+    serve_until_stopped(create, ServiceSettings, "Film genres are served", host=host, port=port, as_json=as_json)
 
 
 def _flaws(flaws: "FlawLog", report: Path) -> str:

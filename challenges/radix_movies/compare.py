@@ -138,7 +138,7 @@ def _ours(model: GenreModel, features: Features, labels: Labels, others: Feature
         stack = fit_stack(np.hstack([learned[m] for m in machines]), labels, l2, own_only=own_only)
         return _chances(stack(np.hstack([scores[m] for m in machines])))
 
-    gate = fit_gate(learned["text"], learned["poster"], features, labels, l2, dropout=True)
+    gate = fit_gate(learned["text"], learned["poster"], features, labels, l2)
     lost = drop(others, DROPPED, np.random.default_rng(seed))
     return {
         "text, genres apart": stacked("text", own_only=True),

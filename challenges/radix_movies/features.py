@@ -86,7 +86,7 @@ class Encoders:
         return np.asarray(self.poster.run(["features"], {"pixels": pixels})[0])
 
 
-def load_encoders(poster: Path | bytes, text_encoder: Path = TEXT_ENCODER, n_threads: int = 1) -> Encoders:
+def load_encoders(poster: Path | bytes, text_encoder: Path = TEXT_ENCODER) -> Encoders:
     """Load the shared text encoder and a poster network.
 
     Raises:
@@ -99,7 +99,7 @@ def load_encoders(poster: Path | bytes, text_encoder: Path = TEXT_ENCODER, n_thr
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=MAX_TOKENS)
     graph = expose(artifact.path("model.onnx").read_bytes(), [_layer_output(layer) for layer in TEXT_LAYERS])
-    return Encoders(tokenizer, create_session(graph, n_threads), create_session(poster, n_threads))
+    return Encoders(tokenizer, create_session(graph), create_session(poster))
 
 
 def _layer_output(layer: int) -> str:

@@ -29,10 +29,11 @@ class Gate:
         return np.asarray(1 / (1 + np.exp(-(share * a + (1 - share) * b))), np.float32)
 
 
-def fit_gate(
-    text: Floats, poster: Floats, features: Features, labels: NDArray[np.bool_], l2: float, *, dropout: bool
-) -> Gate:
+def fit_gate(text: Floats, poster: Floats, features: Features, labels: NDArray[np.bool_], l2: float) -> Gate:
     """Fit the stacks of both machines, then the gate on their logits.
+
+    With the films as they are, the gate sees each without text and without poster, where it has no choice: modality
+    dropout, with every case in place of random ones.
 
     Args:
         text: (M, G) held-out scores.
@@ -40,15 +41,11 @@ def fit_gate(
         features: of the films.
         labels: (M, G).
         l2: of the stacks.
-        dropout: with the films as they are, the gate sees each without text and without poster, where it has no
-            choice: modality dropout, with every case in place of random ones.
     """
     from scipy.optimize import minimize
 
     stacks = fit_stack(text, labels, l2), fit_stack(poster, labels, l2)
-    cases = [features]
-    if dropout:
-        cases += [features.without(text=True), features.without(poster=True)]
+    cases = [features, features.without(text=True), features.without(poster=True)]
     a, b = stacks[0](text), stacks[1](poster)
     cues = [_cues(case, a, b) for case in cases]
     y = labels.astype(np.float64)

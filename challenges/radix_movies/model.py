@@ -247,28 +247,17 @@ class GenreModel:
 
     def predict(self, features: Features) -> Floats:
         """(N, G) probabilities, from what each film has; a film with nothing gets how frequent each genre is."""
-        return probabilities(self.stacks, self.scores(features), features, self.machines["text"].offset)
-
-
-def probabilities(
-    stacks: Mapping[str, Stack], scores: Mapping[str, Floats], features: Features, prior: Floats
-) -> Floats:
-    """(N, G) of N films by the stack for what each has."""
-    found = np.tile(prior, (len(features), 1))  # (N, G)
-    for name, rows in modality_rows(features.has_text, features.has_poster).items():
-        if len(rows):
-            logits = stacks[name](np.hstack([scores[machine][rows] for machine in MODALITIES[name]]))
-            found[rows] = 1 / (1 + np.exp(-logits))
-    return found
-
-
-def modality_rows(has_text: NDArray[np.bool_], has_poster: NDArray[np.bool_]) -> dict[str, NDArray[np.int64]]:
-    """Which films have what."""
-    return {
-        "synopsis": np.flatnonzero(has_text & ~has_poster),
-        "poster": np.flatnonzero(~has_text & has_poster),
-        "synopsis+poster": np.flatnonzero(has_text & has_poster),
-    }
+        scores, has_text, has_poster = self.scores(features), features.has_text, features.has_poster
+        found = np.tile(self.machines["text"].offset, (len(features), 1))  # (N, G)
+        for name, rows in (
+            ("synopsis", np.flatnonzero(has_text & ~has_poster)),
+            ("poster", np.flatnonzero(~has_text & has_poster)),
+            ("synopsis+poster", np.flatnonzero(has_text & has_poster)),
+        ):
+            if len(rows):
+                logits = self.stacks[name](np.hstack([scores[machine][rows] for machine in MODALITIES[name]]))
+                found[rows] = 1 / (1 + np.exp(-logits))
+        return found
 
 
 def fit_model(

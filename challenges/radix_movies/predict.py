@@ -65,7 +65,7 @@ class Probabilities:
         return np.asarray(np.where(has_text & has_poster, self.both, one), np.float32)
 
 
-def load_model(directory: Path = DEFAULT_MODEL, text_encoder: Path = TEXT_ENCODER, n_threads: int = 1) -> Model:
+def load_model(directory: Path = DEFAULT_MODEL, text_encoder: Path = TEXT_ENCODER) -> Model:
     """Load and check an artifact and the text encoder that it was trained with.
 
     Raises:
@@ -82,8 +82,8 @@ def load_model(directory: Path = DEFAULT_MODEL, text_encoder: Path = TEXT_ENCODE
     words = json.loads(artifact.path("lexicon.json").read_bytes())
     terms = {term: column for column, term in enumerate(words["terms"])}
     return Model(
-        load_encoders(artifact.path("poster.onnx"), text_encoder, n_threads),
-        create_session(artifact.path("head.onnx"), n_threads),
+        load_encoders(artifact.path("poster.onnx"), text_encoder),
+        create_session(artifact.path("head.onnx")),
         Lexicon(terms, np.array(words["idf"], np.float32)),
         tuple(manifest.labels["genres"]),
         np.array(manifest.config["prior"], np.float32),

@@ -34,10 +34,6 @@ PAGE = Path(__file__).with_name("page.html")
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class MoviesSettings(ServiceSettings):
-    """The service's settings; each is read from the environment."""
-
-
 class FilmQuestion(BaseModel):
     """A film: synopsis, poster, or both."""
 
@@ -89,7 +85,7 @@ class Question:
     explain: bool
 
 
-def create_movies_service(directory: Path, settings: MoviesSettings) -> FastAPI:
+def create_movies_service(directory: Path, settings: ServiceSettings) -> FastAPI:
     """The application that serves an artifact.
 
     Raises:

@@ -14,7 +14,7 @@ Vocabulary = Mapping[str, int]
 
 MAX_CHARACTERS: Final = 20_000  # of an abstract; the longest of 20,196 real ones has 3,000
 _MOST_PASSES: Final = 20  # over one text; real ones are clean after three, "abstract:abstract:..." after thousands
-_KNOWN: Final = 3  # papers that have a word which is no slip
+KNOWN: Final = 3  # papers that have a word which is no slip
 _COMMON: Final = 20  # papers that have a word which a glued one may be split into
 
 _LIGATURES: Final = str.maketrans(
@@ -153,7 +153,7 @@ def _without_boilerplate(text: str, flaws: Counter[str]) -> str:
 def _mend_words(text: str, vocabulary: Vocabulary, flaws: Counter[str]) -> str:
     """Join and part words where the vocabulary knows the result and does not know what stands there."""
 
-    def known(word: str, papers: int = _KNOWN) -> bool:
+    def known(word: str, papers: int = KNOWN) -> bool:
         return vocabulary.get(word.lower(), 0) >= papers
 
     def rejoin(match: re.Match[str]) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from challenges.radix_neurips.cleaning import KNOWN
 from challenges.radix_neurips.dataset import Corpus
-from challenges.radix_neurips.index import FaissStore, Kind, load_store, save_store
+from challenges.radix_neurips.index import FaissStore, load_store, save_store
 from challenges.radix_neurips.lexical import Tfidf, load_keyphraseness
 from challenges.radix_neurips.model import encode_papers
 from challenges.radix_neurips.search import Searcher
@@ -25,17 +26,9 @@ if TYPE_CHECKING:
 
 _PAPERS_PER_BLOCK = 128  # some seconds of work
 _TEXTS, _WORDS, _TERMS, _REPORT = "texts.parquet", "words.json", "terms.safetensors", "report.json"
-_KNOWN = 3  # papers: a word that fewer have mends none
 
 
-def build_searcher(
-    corpus: Corpus,
-    model: Path,
-    *,
-    data_fingerprint: str,
-    engine: Engine = Engine.LOCAL,
-    kind: Kind | None = None,
-) -> Searcher:
+def build_searcher(corpus: Corpus, model: Path, *, data_fingerprint: str, engine: Engine = Engine.LOCAL) -> Searcher:
     """Encode a corpus and make it ready to be asked.
 
     Args:
@@ -43,11 +36,10 @@ def build_searcher(
         model: directory of the encoder.
         data_fingerprint: of the file the corpus was read from.
         engine: where to encode.
-        kind: of the store; by default the number of papers decides.
     """
     encoder = _question_encoder(model)
     vectors = encode_corpus(corpus.papers(), model, engine)
-    store = FaissStore(encoder.dimensions, kind)
+    store = FaissStore(encoder.dimensions)
     store.add(corpus.ids.tolist(), vectors, corpus.years)
     tfidf = Tfidf().fit(corpus.papers(), load_keyphraseness(model))
     columns = tfidf.transform(corpus.papers()).T.tocsr()
@@ -97,7 +89,7 @@ def save_searcher(searcher: Searcher, directory: Path) -> None:
         "damping": np.array([searcher.tfidf.damping_]),
     }
     # In order: how words come out of a set differs from process to process, and files are named by their contents.
-    words = {word: count for word, count in sorted(searcher.words.items()) if count >= _KNOWN}
+    words = {word: count for word, count in sorted(searcher.words.items()) if count >= KNOWN}
     near = {key: corpus.report[key] for key in ("near_duplicates", "identical_abstracts")}
     save_store(
         searcher.store,

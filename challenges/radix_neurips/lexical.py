@@ -184,9 +184,7 @@ class Tfidf:
         self.damping_ = 1.0 if keyphraseness is None else _DAMPING
         return self
 
-    def transform(
-        self, papers: Sequence[tuple[str, str]], on_progress: Callable[[int], None] | None = None
-    ) -> csr_matrix:
+    def transform(self, papers: Sequence[tuple[str, str]]) -> csr_matrix:
         """Return the papers' (N, V) vectors; one without a known term is all zeros."""
         from scipy.sparse import csr_matrix
 
@@ -197,8 +195,6 @@ class Tfidf:
             columns.append(column[order])
             values.append(value[order])
             starts.append(starts[-1] + len(column))
-            if on_progress is not None:
-                on_progress(1)
         parts = (np.concatenate(values), np.concatenate(columns), starts)
         return csr_matrix(parts, shape=(len(papers), len(self.terms_)))
 

@@ -9,8 +9,9 @@ from fastapi.testclient import TestClient
 
 from challenges.radix_movies.drawing import draw_poster
 from challenges.radix_movies.predict import DEFAULT_MODEL
-from challenges.radix_movies.service import FilmAnswer, MoviesSettings, create_movies_service, example_question
+from challenges.radix_movies.service import FilmAnswer, create_movies_service, example_question
 from common.data.images import encode_jpeg
+from common.service.settings import ServiceSettings
 
 POSTER = encode_jpeg(draw_poster(np.random.default_rng(0), ["Horror"], "The Cellar"))
 SYNOPSIS = "A family moves into a haunted house where a demon kills them one by one."
@@ -18,7 +19,7 @@ SYNOPSIS = "A family moves into a haunted house where a demon kills them one by 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(create_movies_service(DEFAULT_MODEL, MoviesSettings())) as client:
+    with TestClient(create_movies_service(DEFAULT_MODEL, ServiceSettings())) as client:
         while client.get("/ready").status_code != 200:
             pass
         yield client
