@@ -95,7 +95,10 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
             if np.abs(gradient).max() <= self.tol:
                 break
             hessian = (A.T * (p * (1 - p))) @ A / len(A) + np.diag(penalty)  # (D + 1, D + 1)
-            direction = np.linalg.lstsq(hessian, gradient, rcond=None)[0]  # (D + 1,)
+            # The penalty of a column in tiny units is huge: beside it lstsq would take all else for rounding.
+            units = np.sqrt(np.diag(hessian))  # (D + 1,)
+            units[units == 0] = 1.0
+            direction = np.linalg.lstsq(hessian / np.outer(units, units), gradient / units, rcond=None)[0] / units
             # Far from the solution a whole step may overshoot: halve it until it goes downhill.
             size, before = 1.0, objective(w)
             while size > 1e-10 and objective(w - size * direction) > before - 1e-4 * size * (gradient @ direction):

@@ -47,6 +47,12 @@ def test_units_and_offsets_of_features_do_not_matter_without_penalty() -> None:
     np.testing.assert_allclose(scaled.predict_proba(X * 1e-4 + 1e3), model.predict_proba(X), atol=1e-6)
 
 
+def test_a_feature_in_tiny_units_is_as_if_it_were_not_there() -> None:
+    X, y = problem(2)
+    model, others = LogisticRegression().fit(X * [1, 1e-12, 1], y), LogisticRegression().fit(X[:, [0, 2]], y)
+    np.testing.assert_allclose(model.predict_proba(X * [1, 1e-12, 1]), others.predict_proba(X[:, [0, 2]]), atol=1e-6)
+
+
 def test_separable_classes_stay_finite() -> None:
     X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     y = np.array([0, 0, 1, 1])
