@@ -80,7 +80,8 @@ class GaussianMixture(DensityMixin, BaseEstimator):
 
     Args:
         n_components: K.
-        reg_covar: added to the variances, in squared units of the features; 0 or more.
+        reg_covar: added to the variances, in squared units of the features; 0 or more, and more where NumPy calls a
+            matrix not positive definite.
         n_init: starts, each from a k-means of its own; the likeliest is kept.
         max_iter: most iterations of a start.
         tol: ends when the mean log-likelihood of a row grows by less, in nats.

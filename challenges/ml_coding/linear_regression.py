@@ -4,6 +4,9 @@ The normal equations solve for them at once; gradient descent walks to them down
 matrix. With a penalty on the weights (ridge; Hoerl and Kennard 1970) the solution stays small and unique
 where features repeat each other.
 
+X'X has the square of X's condition number: where the scales of features differ by 10⁸ and more, float64 loses the
+small ones without a word. Scale them first, or decompose X itself, as `pca` does.
+
 Complexity: normal equations O(N D² + D³) time, O(N D + D²) memory; gradient descent O(N D) time an
 iteration, and about as many iterations as the condition number of X'X times the digits wanted. (To state its
 step in units that always converge, it first takes the largest eigenvalue of X'X: one more O(N D²).)

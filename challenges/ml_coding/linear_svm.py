@@ -28,7 +28,7 @@ class LinearSVM(ClassifierMixin, BaseEstimator):
 
     Args:
         l2: penalty against the mean loss of a row: 1 / (C N) in the terms of scikit-learn's LinearSVC.
-        max_iter: epochs, of as many drawn rows as there are.
+        max_iter: epochs, of as many drawn rows as there are; a few rows need more, as it is the steps that count.
         batch_size: rows drawn for a step, with replacement.
         random_state: seed of the draws.
 
