@@ -86,8 +86,8 @@ def im2col(images: Floats, size: tuple[int, int], stride: int = 1, groups: int =
     if groups < 1 or images.shape[1] % groups:
         raise ValueError(f"{images.shape[1]} channels do not fit {groups} groups")
     windows = sliding_window_view(images, size, axis=(2, 3))[:, :, ::stride, ::stride]  # (N, C, H', W', h, w), a view
-    n, _, rows, columns, _, _ = windows.shape
-    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, groups, -1, rows * columns)  # here they are copied
+    n, channels, rows, columns, height, width = windows.shape
+    return windows.transpose(0, 1, 4, 5, 2, 3).reshape(n, groups, channels // groups * height * width, rows * columns)
 
 
 def conv2d(
@@ -112,10 +112,10 @@ def conv2d(
     _check_kernels(images, kernels, bias, stride, padding, groups)
     padded = _pad(images, padding)
     n_out, _, height, width = kernels.shape
-    rows = (padded.shape[2] - height) // stride + 1
-    columns = im2col(padded, (height, width), stride, groups)  # (N, G, C/G h w, H' W')
-    output = kernels.reshape(groups, n_out // groups, -1) @ columns  # (N, G, O/G, H' W')
-    output = output.reshape(len(images), n_out, rows, -1)  # (N, O, H', W')
+    rows, columns = (padded.shape[2] - height) // stride + 1, (padded.shape[3] - width) // stride + 1
+    windows = im2col(padded, (height, width), stride, groups)  # (N, G, C/G h w, H' W')
+    output = kernels.reshape(groups, n_out // groups, -1) @ windows  # (N, G, O/G, H' W')
+    output = output.reshape(len(images), n_out, rows, columns)  # (N, O, H', W')
     return output if bias is None else output + bias[:, None, None]
 
 

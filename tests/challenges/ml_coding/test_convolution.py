@@ -50,6 +50,11 @@ def test_pooling_agrees_with_torch(
     np.testing.assert_allclose(pool2d_loops(images, size, stride, padding, kind), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("convolve", [conv2d, conv2d_loops])
+def test_no_images_give_none(convolve: Callable[..., np.ndarray]) -> None:
+    assert convolve(np.zeros((0, 4, 5, 6)), np.zeros((6, 2, 3, 2)), stride=2, padding=1, groups=2).shape == (0, 6, 3, 4)
+
+
 def test_the_kernel_is_not_flipped() -> None:
     rng = np.random.default_rng(0)
     image, kernel = rng.normal(size=(6, 7)), rng.normal(size=(3, 2))
