@@ -136,6 +136,8 @@ def _label(phrases: Sequence[tuple[str, int]], n_clauses: int) -> str:
     if not phrases:
         return ""
     label = phrases[0][0]
+    if len(label) > MAX_LABEL:  # of words without spaces between them, or the address of a page
+        label = label[: MAX_LABEL - 1].rstrip() + "\u2026"
     if len(phrases) > 1 and phrases[0][1] < n_clauses / 2 and len(label) + len(phrases[1][0]) + 3 <= MAX_LABEL:
         label += " / " + phrases[1][0]
     return label[0].upper() + label[1:]

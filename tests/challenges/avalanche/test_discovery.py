@@ -171,6 +171,12 @@ def test_labels_are_phrases_that_distinguish_and_quotes_are_varied(embedder: Emb
     assert len(choose_quotes(texts, embedder(texts), np.ones(4))) == 3  # the same words once
 
 
+def test_a_label_is_short_whatever_stands_between_two_spaces():
+    clauses = ["\u6599" * 300, "\u6599" * 300, "too slow", "too slow"]
+    labels = [wording.label for wording in word_themes(clauses, np.array([0, 0, 1, 1]), 2)]
+    assert labels == ["\u6599" * 59 + "\u2026", "Too slow"]
+
+
 def test_what_is_written_holds_every_answer_and_runs_nothing(
     sample: Survey, found: Discovery, tmp_path: Path, embedder: Embedder
 ):
