@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,14 +91,16 @@ def write(survey: Survey, discoveries: Sequence[Discovery], out: Path, settings:
     from common.plots import save_figure
 
     pictures = []
-    for number, (question, found) in enumerate(zip(survey.questions, discoveries, strict=True), start=1):
-        suffix = f"_{number}" if len(discoveries) > 1 else ""
-        if found.themes:
-            pictures.append(out / f"map{suffix}.png")
-            save_figure(draw_map(question, found), pictures[-1])
-        if len(found.themes) > 1:
-            pictures.append(out / f"tree{suffix}.png")
-            save_figure(draw_tree(found), pictures[-1])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph ")  # of letters that the font lacks, one by one: they become boxes
+        for number, (question, found) in enumerate(zip(survey.questions, discoveries, strict=True), start=1):
+            suffix = f"_{number}" if len(discoveries) > 1 else ""
+            if found.themes:
+                pictures.append(out / f"map{suffix}.png")
+                save_figure(draw_map(question, found), pictures[-1])
+            if len(found.themes) > 1:
+                pictures.append(out / f"tree{suffix}.png")
+                save_figure(draw_tree(found), pictures[-1])
     for old in out.glob("*.png"):
         if _PICTURE.fullmatch(old.name) and old not in pictures:  # of an earlier run with other questions
             old.unlink()

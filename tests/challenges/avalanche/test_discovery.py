@@ -217,6 +217,13 @@ def test_pictures_of_an_earlier_run_go_and_those_of_somebody_else_stay(
     assert {path.name for path in tmp_path.glob("*.png")} == others | {"map.png", "tree.png"}
 
 
+def test_letters_that_the_pictures_font_lacks_say_nothing_on_the_terminal(
+    sample: Survey, found: Discovery, tmp_path: Path
+):
+    themes = tuple(replace(theme, label="\u96fb\u6c60") for theme in found.themes)  # a warning would be an error here
+    write(replace(sample, questions=sample.questions[:1]), [replace(found, themes=themes)], tmp_path, {"seed": 0})
+
+
 def test_the_score_is_one_for_the_coded_themes_themselves_and_zero_for_one_group(sample: Survey):
     question = sample.questions[0]
     coded = question.answers["themes"].explode().dropna()
