@@ -40,7 +40,8 @@ def draw_map(question: Question, found: Discovery) -> Figure:
                 place = np.median(found.positions[own], axis=0)
                 box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour, "alpha": 0.85}
                 axes.annotate(str(one.id + 1), place, weight="bold", ha="center", va="center", fontsize=9, bbox=box)
-        axes.set(xticks=[], yticks=[], title=_unmarked(question.text))
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(_unmarked(question.text), wrap=True)
         axes.grid(visible=False)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     return figure
@@ -58,7 +59,7 @@ def draw_tree(found: Discovery) -> Figure:
         dendrogram(
             found.tree, labels=labels, orientation="left", ax=axes, color_threshold=0, above_threshold_color=PALETTE[0]
         )
-        axes.set(xlabel="how far apart two themes are (1: no clustering ever puts their answers together)")
+        axes.set_xlabel("how far apart two themes are (1: no clustering ever puts their answers together)", wrap=True)
         axes.tick_params(axis="y", labelsize=9)
         axes.grid(visible=False)
     return figure

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from sklearn.metrics import f1_score
 
 from challenges.avalanche.baselines import k_means, tf_idf
@@ -17,6 +18,7 @@ from challenges.avalanche.discovery import Discovery, at_level, discover
 from challenges.avalanche.embedding import Embedder
 from challenges.avalanche.evaluate import best_matches, score
 from challenges.avalanche.model import Grouping, co_association, consensus
+from challenges.avalanche.pictures import draw_map, draw_tree
 from challenges.avalanche.predict import as_markdown, tabulate, write
 
 
@@ -222,6 +224,15 @@ def test_letters_that_the_pictures_font_lacks_say_nothing_on_the_terminal(
 ):
     themes = tuple(replace(theme, label="\u96fb\u6c60") for theme in found.themes)  # a warning would be an error here
     write(replace(sample, questions=sample.questions[:1]), [replace(found, themes=themes)], tmp_path, {"seed": 0})
+
+
+def test_pictures_of_long_labels_and_questions_are_whole(sample: Survey, found: Discovery):
+    found = replace(found, themes=tuple(replace(theme, label="long " * 12) for theme in found.themes))
+    for figure in (draw_tree(found), draw_map(replace(sample.questions[0], text="Why, oh why? " * 20), found)):
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        drawn = figure.get_tightbbox(canvas.get_renderer())
+        assert 0 <= drawn.x0 < drawn.x1 <= figure.get_figwidth()
 
 
 def test_the_score_is_one_for_the_coded_themes_themselves_and_zero_for_one_group(sample: Survey):
