@@ -101,6 +101,7 @@ def at_level(tree: NDArray[np.float64], n_groups: int) -> NDArray[np.int64]:
 
 def _cluster_often(views: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> NDArray[np.int64]:
     """(M, N): each clustering has a view, half of its dimensions, a number of clusters and a seed of its own."""
+    import sklearn.cluster  # noqa: F401 - before the limit, which reaches what is loaded alone
     from threadpoolctl import threadpool_limits
 
     n_texts, n_dimensions = views[0].shape

@@ -1,6 +1,9 @@
 """Themes found: by consensus, in any number, with nothing lost; and what is written of them."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -269,3 +272,22 @@ def test_the_floor_on_the_assignments_own_data(shared_data: Path):
     scores = score(question, found.assignments)
     assert scores["ami"] >= 0.62
     assert 10 <= len(found.themes) <= 30
+
+
+def test_clusterings_take_one_core_also_where_nothing_is_loaded_yet():
+    code = """
+import numpy as np
+from threadpoolctl import threadpool_info
+from challenges.avalanche import model
+
+def watch(*given, fit=model.fit_k_means):
+    n_threads.update(pool["num_threads"] for pool in threadpool_info())
+    return fit(*given)
+
+n_threads, model.fit_k_means, model.N_CLUSTERINGS = set(), watch, 2
+model.consensus(["a", "b", "c"], np.ones(3, np.int64), 0, lambda texts: np.eye(len(texts), dtype=np.float32))
+print(n_threads)
+"""
+    env = os.environ | {"OMP_NUM_THREADS": "2"}
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert ran.stdout == "{1}\n"
