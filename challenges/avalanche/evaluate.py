@@ -180,13 +180,17 @@ def learning_curves(question: Question, vectors: NDArray[np.float32], n_seeds: i
 
     The analysts' codes answer each question; answers without one count as coded with none of the themes.
     """
+    import sklearn.cluster  # noqa: F401 - before the limit, which reaches what is loaded alone
+    from threadpoolctl import threadpool_limits
+
     answers = question.answers[question.answers["usable"]]
     truth = dict(enumerate(frozenset(themes) for themes in answers["themes"]))
     texts, vectors = answers["response"].tolist(), vectors[answers.index]
     sizes = [size for size in SIZES if size <= len(texts) // 2]
     curves: dict[str, list[list[float]]] = {"asked": [], "random": []}
     errors: list[float] = []
-    with progress("learning from codes", 2 * n_seeds) as advance:
+    # What is asked next hangs on last digits, and these on the number of cores.
+    with threadpool_limits(1), progress("learning from codes", 2 * n_seeds) as advance:
         for seed in range(n_seeds):
             codes: dict[int, frozenset[str]] = {}
             curve = []

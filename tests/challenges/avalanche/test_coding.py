@@ -1,10 +1,14 @@
 """Suggestions from codes: right ones, with reasons, in a useful order."""
 
-import numpy as np
-import pytest
+from typing import Any
 
-from challenges.avalanche.coding import MIN_TO_CALIBRATE, suggest
-from challenges.avalanche.dataset import Survey
+import numpy as np
+import pandas as pd
+import pytest
+from threadpoolctl import threadpool_info
+
+from challenges.avalanche.coding import MIN_TO_CALIBRATE, Suggestions, suggest
+from challenges.avalanche.dataset import Question, Survey
 from challenges.avalanche.embedding import Embedder
 from challenges.avalanche.evaluate import evaluate, headline, learning_curves, micro_f1
 from common.errors import UserError
@@ -71,6 +75,22 @@ def test_codes_teach_and_asking_is_no_worse_than_chance(sample: Survey, embedder
     assert asked[-1] > asked[0] + 0.1
     assert asked[-1] > random[-1] - 0.03
     assert curves["expected_calibration_error"]["mean"] < 0.08
+
+
+def test_the_curves_do_not_hang_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch, embedder: Embedder):
+    answers = {"response": TEXTS, "themes": [("price",)] * 12 + [("maps",)] * 12, "usable": True}
+    question = Question("Why?", pd.DataFrame(answers), pd.DataFrame(index=range(24)))
+    n_threads = set()
+
+    def watched(*given: Any) -> Suggestions:
+        n_threads.update(pool["num_threads"] for pool in threadpool_info())
+        return suggest(*given)
+
+    monkeypatch.setattr("challenges.avalanche.evaluate.suggest", watched)
+    monkeypatch.setattr("challenges.avalanche.evaluate.SIZES", (10,))
+    monkeypatch.setattr("challenges.avalanche.evaluate.STEP", 10)
+    learning_curves(question, embedder(TEXTS), n_seeds=1)
+    assert n_threads == {1}
 
 
 def test_micro_f1_is_that_of_all_pairs(embedder: Embedder):
