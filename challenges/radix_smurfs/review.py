@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import threading
@@ -27,7 +28,7 @@ from common.errors import UserError
 
 PAGE: Final = Path(__file__).with_name("review.html")
 CROP_SIDE: Final = 200  # pixels: the longer side of a crop on the page
-MAX_BODY: Final = 200_000  # bytes of a request
+MAX_BODY: Final = 2_000_000  # bytes of a request: names of some 50,000 crops
 # The page holds its own script and style, and talks to nobody but this server.
 POLICY: Final = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self' data:; "
@@ -53,8 +54,8 @@ class Review:
 
     proposals: tuple[Proposal, ...]  # the least sure first
     path: Path
-    ids: Mapping[str, int]  # category id by name
-    labels: dict[int, str] = field(default_factory=dict)  # name by annotation id
+    categories: Mapping[int, str]  # names by id, as the data set has them
+    answers: dict[int, tuple[str, str]] = field(default_factory=dict)  # name and judgement by annotation id
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, labels: Mapping[int, str]) -> int:
@@ -62,37 +63,54 @@ class Review:
 
         Raises:
             ValueError: an annotation or a name that there is none of; nothing is saved then.
-            UserError: the file cannot be written.
+            UserError: the file cannot be written, or is no review any more.
         """
-        known = {proposal.annotation_id for proposal in self.proposals}
+        proposed = {proposal.annotation_id: proposal.name for proposal in self.proposals}
         for annotation_id, name in labels.items():
-            if annotation_id not in known or name not in NAMES:
+            if annotation_id not in proposed or name not in NAMES:
                 raise ValueError(f"there is no annotation {annotation_id} or no name {name!r}")
         with self._lock:
-            together = self.labels | dict(labels)
+            self._read()
+            together = dict(self.answers)
+            for annotation_id, name in labels.items():
+                if annotation_id not in together or together[annotation_id][0] != name:  # else its judgement stays
+                    together[annotation_id] = name, "confirmed" if proposed[annotation_id] == name else "corrected"
             self._save(together)
-            self.labels = together
+            self.answers = together
             return len(together)
 
-    def _save(self, labels: Mapping[int, str]) -> None:
-        proposed = {proposal.annotation_id: proposal.name for proposal in self.proposals}
-        lines = ["annotation_id,category_id,judgement"]
-        for annotation_id, name in sorted(labels.items()):
-            judgement = "confirmed" if proposed.get(annotation_id) == name else "corrected"
-            lines.append(f"{annotation_id},{self.ids[name]},{judgement}")
-        with replace_atomically(self.path) as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    def _read(self) -> None:
+        """Take over what stands in the file: another review may have written to it, or a person in an editor."""
+        if self.path.exists():
+            labels = read_labels(self.path, self.categories)
+            with self.path.open(newline="", encoding="utf-8-sig") as file:
+                judgements = [row.get("judgement") or "" for row in csv.DictReader(file)]
+            for (annotation_id, label), judgement in zip(labels.items(), judgements, strict=True):
+                self.answers[annotation_id] = NAMES[label], judgement
+
+    def _save(self, answers: Mapping[int, tuple[str, str]]) -> None:
+        ids = dict(zip(NAMES, category_ids(self.categories), strict=True))
+        with replace_atomically(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["annotation_id", "category_id", "judgement"])
+            rows.writerows([key, ids[name], judgement] for key, (name, judgement) in sorted(answers.items()))
 
     def as_dict(self) -> dict[str, Any]:
-        """What the page shows."""
+        """What the page shows.
+
+        Raises:
+            UserError: the file is no review any more.
+        """
+        with self._lock:
+            self._read()
         shown = [
             {
-                "id": p.annotation_id,
+                "id": str(p.annotation_id),  # a script's numbers end at 2^53
                 "name": p.name,
                 "probability": round(p.probability, 3),
                 "sure": p.sure,
                 "votes": p.votes,
-                "reviewed": self.labels.get(p.annotation_id),
+                "reviewed": self.answers[p.annotation_id][0] if p.annotation_id in self.answers else None,
             }
             for p in self.proposals
         ]
@@ -108,14 +126,13 @@ def prepare(dataset: SmurfDataset, path: Path) -> tuple[Review, dict[str, str]]:
     Raises:
         UserError: the file is there and is no review of this data set, or the data set lacks a category.
     """
-    ids = category_ids(dataset.categories)
+    category_ids(dataset.categories)  # all four, or nothing can be saved
     labels = read_labels(path, dataset.categories) if path.exists() else {}
-    unreadable: dict[str, str] = {}
-    found = [figure for group in read_figures(dataset, unreadable) for figure in group]
-    known = {figure.instance.id for figure in found}
-    strangers = sorted(set(labels) - known)
+    strangers = sorted(set(labels) - {instance.id for instance in dataset.instances})
     if strangers:
         raise UserError(f"{path}: annotation {strangers[0]} is not in this data set: name another file")
+    unreadable: dict[str, str] = {}
+    found = [figure for group in read_figures(dataset, unreadable) for figure in group]
     weak = weak_labels([measure(figure.crop, figure.mask) for figure in found])
     proposals = [
         Proposal(
@@ -129,14 +146,12 @@ def prepare(dataset: SmurfDataset, path: Path) -> tuple[Review, dict[str, str]]:
         for figure, row, label, votes in zip(found, weak.probabilities, weak.labels, weak.votes, strict=True)
     ]
     proposals.sort(key=lambda p: (p.sure, p.probability, p.annotation_id))
-    by_name = dict(zip(NAMES, ids, strict=True))
-    review = Review(tuple(proposals), path, by_name, {k: NAMES[label] for k, label in labels.items()})
-    return review, unreadable
+    return Review(tuple(proposals), path, dataset.categories), unreadable
 
 
-def outline(figure: Figure, side: int = CROP_SIDE) -> NDArray[np.uint8]:
-    """RGB picture of a figure with a line around its mask, its longer side `side` pixels."""
-    scale = side / max(figure.mask.shape)
+def outline(figure: Figure) -> NDArray[np.uint8]:
+    """RGB picture of a figure with a line around its mask, its longer side CROP_SIDE."""
+    scale = CROP_SIDE / max(figure.mask.shape)
     size = max(1, round(figure.mask.shape[1] * scale)), max(1, round(figure.mask.shape[0] * scale))
     crop = cv2.resize(figure.crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     mask = cv2.resize(figure.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
@@ -195,7 +210,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             self._reply(PAGE.read_bytes(), "text/html; charset=utf-8")
         elif self.path == "/figures":
-            self._reply(json_text(self.review.as_dict()).encode(), "application/json")
+            try:
+                self._reply(json_text(self.review.as_dict()).encode(), "application/json")
+            except UserError as error:
+                self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
         else:
             crops = {f"/crops/{p.annotation_id}": p.jpeg for p in self.review.proposals}
             if self.path in crops:

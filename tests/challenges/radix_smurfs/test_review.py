@@ -65,7 +65,7 @@ def test_a_person_confirms_and_corrects(review: Review, address: str, dataset: S
     assert b"Who is who?" in get(address + "/")
     shown = json.loads(get(address + "/figures"))
     assert shown["names"] == list(NAMES)
-    assert {f["id"] for f in shown["figures"]} == {i.id for i in dataset.instances}
+    assert {f["id"] for f in shown["figures"]} == {str(i.id) for i in dataset.instances}  # a script would round numbers
     sure = [f["sure"] for f in shown["figures"]]
     assert sure == sorted(sure)  # the least sure first
     first, second = shown["figures"][:2]
@@ -76,12 +76,43 @@ def test_a_person_confirms_and_corrects(review: Review, address: str, dataset: S
     assert post(address + "/labels", {first["id"]: first["name"]}) == (200, {"n_reviewed": 1})
     assert post(address + "/labels", {second["id"]: other}) == (200, {"n_reviewed": 2})
     rows = dict(line.split(",", 1) for line in review.path.read_text().splitlines()[1:])
-    assert rows[str(first["id"])] == f"{CATEGORY_IDS[first['name']]},confirmed"
-    assert rows[str(second["id"])] == f"{CATEGORY_IDS[other]},corrected"
+    assert rows[first["id"]] == f"{CATEGORY_IDS[first['name']]},confirmed"
+    assert rows[second["id"]] == f"{CATEGORY_IDS[other]},corrected"
     labels = read_labels(review.path, dataset.categories)  # what training reads
-    assert labels == {first["id"]: NAMES.index(first["name"]), second["id"]: NAMES.index(other)}
+    assert labels == {int(first["id"]): NAMES.index(first["name"]), int(second["id"]): NAMES.index(other)}
     again, _ = prepare(dataset, review.path)  # another day
-    assert again.labels == {first["id"]: first["name"], second["id"]: other}
+    assert reviewed(again) == {first["id"]: first["name"], second["id"]: other}
+
+
+def reviewed(review: Review) -> dict[str, str]:
+    """As the page shows it."""
+    return {f["id"]: f["reviewed"] for f in review.as_dict()["figures"] if f["reviewed"]}
+
+
+def test_what_others_wrote_into_the_file_stays(review: Review, dataset: SmurfDataset) -> None:
+    noted, mine, theirs = (i.id for i in dataset.instances[:3])
+    review.path.write_text(f'annotation_id,category_id,judgement\n{noted},1,"unsure: half cut off, red hat"\n')
+    review.answer({noted: "Papa Smurf", mine: "Smurf"})  # the same word again is no other judgement
+    second, _ = prepare(dataset, review.path)  # in another terminal
+    second.answer({theirs: "Vanity Smurf"})
+    review.answer({mine: "Smurfette"})
+    assert reviewed(review) == {str(noted): "Papa Smurf", str(mine): "Smurfette", str(theirs): "Vanity Smurf"}
+    assert f'{noted},1,"unsure: half cut off, red hat"\n' in review.path.read_text()
+    assert len(review.path.read_text().splitlines()) == 4
+    review.path.unlink()
+    review.answer({mine: "Smurf"})
+    assert len(read_labels(review.path, dataset.categories)) == 3
+
+
+def test_a_file_that_was_spoilt_meanwhile_is_said_and_left(review: Review, address: str) -> None:
+    review.path.write_text("annotation_id,category_id\n0,nobody\n")
+    answered, said = post(address + "/labels", {"0": "Smurf"})
+    assert answered == 500
+    assert "line 2" in said["error"]
+    with pytest.raises(urllib.error.HTTPError, match="500") as error:
+        get(address + "/figures")
+    error.value.close()
+    assert review.path.read_text().endswith("nobody\n")
 
 
 @pytest.mark.parametrize(
@@ -93,23 +124,18 @@ def test_a_person_confirms_and_corrects(review: Review, address: str, dataset: S
         (["Smurf"], "application/json", 400),
         (b"{", "application/json", 400),
         (b"[" * 50_000, "application/json", 400),
-        (b" " * 300_000, "application/json", 413),
         ({"0": "Smurf"}, "text/plain", 404),
     ],
 )
 def test_what_is_refused_changes_nothing(review: Review, address: str, body: Any, kind: str, status: int) -> None:
-    try:
-        answered, said = post(address + "/labels", body, kind)
-    except (ConnectionError, urllib.error.URLError):  # refused by its length, before all of it was sent
-        assert status == 413
-    else:
-        assert answered == status
-        assert said["error"]
+    answered, said = post(address + "/labels", body, kind)
+    assert answered == status
+    assert said["error"]
     assert not review.path.exists()
 
 
-@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1", ""])
-def test_a_length_that_is_none_is_refused(address: str, length: str) -> None:
+@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1", "", "2000001"])
+def test_a_length_that_is_none_or_too_large_is_refused(address: str, length: str) -> None:
     connection = HTTPConnection(address.removeprefix("http://"), timeout=10)
     headers = {"Content-Type": "application/json", "Content-Length": length.encode("latin-1")}
     connection.request("POST", "/labels", headers=headers)
@@ -146,7 +172,7 @@ def test_a_file_that_cannot_be_written_is_said_and_nothing_kept(dataset: SmurfDa
     review, _ = prepare(dataset, tmp_path / "file" / "reviewed.csv")
     with pytest.raises(UserError, match="cannot write"):
         review.answer({dataset.instances[0].id: "Smurf"})
-    assert review.labels == {}
+    assert review.answers == {}
 
 
 def test_a_review_of_other_data_is_refused(dataset: SmurfDataset, tmp_path: Path) -> None:
