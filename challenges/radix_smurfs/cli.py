@@ -72,7 +72,7 @@ def segment(
 @app.command()
 def predict(
     images: Annotated[
-        Path | None, typer.Option("--images", help="Folder or zip of images. Default: those of --data of classify.")
+        Path | None, typer.Option("--images", help="Folder or zip of images. Default: as --data of classify.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="JSON file to write.")] = Path("predictions.json"),
     model: ModelOption = SEGMENTER,
@@ -164,8 +164,11 @@ def review(
     from challenges.radix_smurfs.review import prepare, serve_review
 
     path, generated = _data_or_sample(data)
-    prepared, unreadable = prepare(load(path), labels)
+    check_output(labels)
+    dataset = load(path)
+    prepared, unreadable = prepare(dataset, labels)
     flaws = f"; not shown: {', '.join(f'{name} ({why})' for name, why in unreadable.items())}" if unreadable else ""
+    flaws += _report_input(dataset, labels)
 
     def announce(address: str) -> None:
         summary = {"address": address, "labels": labels, "n_masks": len(prepared.proposals), "unreadable": unreadable}
@@ -293,11 +296,12 @@ def evaluate(
     evaluation = evaluate_segmenter(dataset, load_segmenter(model))
     trained_on = frozenset(load_artifact(model, "radix_smurfs").manifest.config.get("trained_on", ()))
     seen = sum(key in trained_on for key in image_keys(dataset))
-    metrics = score(evaluation) | {"seen_in_training": seen, "input": dataset.report}
+    metrics = score(evaluation) | {"seen_in_training": seen}
     write(dataset, evaluation, metrics, out)
     text = f"{out}: {describe_data(path, generated)}: {headline(metrics)}"
     if seen:
         text += f"; {seen} of them were trained on, so this says nothing about new ones"
+    text += _report_input(dataset, out / "metrics.json")
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)
 
 
@@ -321,9 +325,11 @@ def compare(
     path, generated = _data_or_sample(data)
     check_output(out, path)
     recipe = quick_recipe() if quick else replace(Recipe(), epochs=epochs)
-    table = compare_networks(load_training_set(path), runs, recipe, fold)
+    pictures = load_training_set(path)
+    table = compare_networks(pictures, runs, recipe, fold)
     write_json(table, out)
     text = f"{out}: {describe_data(path, generated)}; " + "; ".join(f"{k}: {headline(m)}" for k, m in table.items())
+    text += _report_input(pictures.dataset, out)
     print_summary({"out": out, "data": path, "generated_sample": generated, **table}, text, as_json)
 
 

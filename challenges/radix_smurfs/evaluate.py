@@ -184,6 +184,8 @@ def write(dataset: SmurfDataset, evaluation: Evaluation, metrics: dict[str, Any]
 
 def headline(metrics: dict[str, Any]) -> str:
     """The two figures of the issue, with intervals."""
+    if not metrics["n_smurfs"]:
+        return "no Smurf is annotated, so nothing is scored"
     return ", ".join(
         f"{name} {m['estimate']:.3f} [{m['low']:.3f}, {m['high']:.3f}]"
         for name, m in (("mask mAP50", metrics["mask_map50"]), ("mAP50-95", metrics["mask_map50_95"]))

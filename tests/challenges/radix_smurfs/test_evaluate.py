@@ -31,6 +31,14 @@ def test_images_that_were_trained_on_are_counted_under_other_names(
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["seen_in_training"] == 2
 
 
+def test_images_without_a_smurf_are_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_sample(tmp_path / "sample", n_images=1, n_frames=0)
+    coco = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(coco | {"annotations": []}))
+    cli.evaluate(folder, out=tmp_path / "out")
+    assert "no Smurf is annotated, so nothing is scored" in capsys.readouterr().out
+
+
 @pytest.mark.real_data
 def test_the_shipped_segmenter_knows_the_challenges_images(shared_data: Path) -> None:
     learned = load_artifact(cli.SEGMENTER, "radix_smurfs").manifest.config["trained_on"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from challenges.radix_smurfs import classifier_training, cli, train
+from challenges.radix_smurfs import baselines, classifier_training, cli, review, train
 from challenges.radix_smurfs.baselines import mask_rcnn, mask_rcnn_loss, predict_mask_rcnn
 from challenges.radix_smurfs.compositing import MAX_INSTANCES, gather
 from challenges.radix_smurfs.dataset import load
@@ -210,9 +210,27 @@ def test_a_single_image_is_trained_on_and_nothing_held_out(
     assert "a single image, so nothing was held out" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", [cli.train, cli.train_classifier])
-def test_training_tells_what_it_leaves_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: Callable[..., None]
+def review_into(data: Path, out: Path) -> None:
+    cli.review(data, labels=out)
+
+
+@pytest.mark.parametrize(
+    ("verb", "out", "report"),
+    [
+        (cli.train, "model", "model/manifest.report.json"),
+        (cli.train_classifier, "model", "model/manifest.report.json"),
+        (cli.evaluate, "figures", "figures/metrics.report.json"),
+        (cli.compare, "table.json", "table.report.json"),
+        (review_into, "labels.csv", "labels.report.json"),
+    ],
+)
+def test_commands_tell_what_they_leave_out(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verb: Callable[..., None],
+    out: str,
+    report: str,
 ):
     data = write_sample(tmp_path / "sample", n_images=1, n_frames=0)
     listed = data / "result.json"
@@ -223,13 +241,14 @@ def test_training_tells_what_it_leaves_out(
     monkeypatch.setattr(
         classifier_training, "train_classifier", lambda *_: {"n_figures": 1, "n_confident": 1, "n_reviewed": 0}
     )
-    verb(data, out=tmp_path / "model")
-    report = tmp_path / "model" / "manifest.report.json"
-    assert f"1 entries left out, see {report}" in capsys.readouterr().out
-    assert json.loads(report.read_text())["input"]["left_out"][0]["annotation_id"] == 9_999
+    monkeypatch.setattr(baselines, "compare", lambda *_: {})
+    monkeypatch.setattr(review, "serve_review", lambda review, host, port, announce: announce("http://here"))
+    verb(data, out=tmp_path / out)
+    assert f"1 entries left out, see {tmp_path / report}" in capsys.readouterr().out
+    assert json.loads((tmp_path / report).read_text())["input"]["left_out"][0]["annotation_id"] == 9_999
 
 
-@pytest.mark.parametrize("verb", [cli.train, cli.train_classifier, cli.evaluate, cli.compare])
+@pytest.mark.parametrize("verb", [cli.train, cli.train_classifier, cli.evaluate, cli.compare, review_into])
 def test_where_nothing_can_be_written_is_said_before_the_work(tmp_path: Path, verb: Callable[..., None]):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
