@@ -142,8 +142,13 @@ def test_smurfs(enter: Callable, tmp_path: Path):
     page.locator("#results video").wait_for()
     page.locator("video[src^=blob]").evaluate("video => video.readyState || new Promise(r => video.onloadeddata = r)")
     assert page.locator("video").evaluate("video => video.videoWidth") > 0
-    drop(page, "bad.mp4", b"no video")
-    assert "not a video" in told(page)
+    files = (("bad.mp4", b"no video"), ("snow.png", encode_jpeg(np.full((90, 90, 3), 255, np.uint8))))
+    page.set_input_files(
+        "#file", [{"name": n, "mimeType": "application/octet-stream", "buffer": data} for n, data in files]
+    )
+    page.get_by_text("Nobody was found.").wait_for()  # a file that is refused stops no other
+    assert "not a video" in page.locator("#results li", has_text="bad.mp4").inner_text()
+    assert page.get_by_role("img", name="snow.png, Smurfs outlined").is_visible()
     drop(page, "bad.jpg", encode_jpeg(np.zeros((9, 9, 3), np.uint8))[:60])
     page.get_by_text("This picture could not be read.").wait_for()
 
