@@ -26,7 +26,7 @@ from challenges.radix_smurfs.segmenter import GRID, Detections, Image, box_iou
 FAINT: Final = 0.1  # detections from this score on keep a track alive
 CONFIDENT: Final = 0.33  # from here on they begin one
 MIN_IOU: Final = 0.2  # between a track's expected box and a detection
-MEMORY_S: Final = 1.0  # how long a track is looked for
+MEMORY_S: Final = 1.0  # how long a track is looked for, but for two frames at least
 MAX_GAP: Final = 4  # frames that are filled between two sightings
 MIN_SIGHTINGS: Final = 4  # a track of fewer frames is taken for a mistake
 MOSTLY_SHARED: Final = 0.7  # of the smaller of two masks: they are one Smurf, of which a part was found as well
@@ -87,7 +87,7 @@ class Tracker:
         from trackers import ByteTrackTracker
 
         return ByteTrackTracker(
-            lost_track_buffer=round(30 * MEMORY_S),
+            lost_track_buffer=round(30 * max(MEMORY_S, 2 / self._rate)),
             frame_rate=self._rate,
             track_activation_threshold=CONFIDENT,
             high_conf_det_threshold=CONFIDENT,

@@ -85,7 +85,7 @@ def probe(path: Path) -> VideoInfo:
         raise UserError(f"{path}: not one frame of it can be decoded; is it complete, and not larger than 8K?")
     height, width = _upright(first).shape[:2]
     # A camera that claims 90,000 frames a second means that it does not know.
-    sane = Fraction(rate) if 1 <= rate <= 240 else DEFAULT_RATE
+    sane = Fraction(rate) if rate <= 240 else DEFAULT_RATE
     return VideoInfo(path, width, height, sane, claimed, codec, audio)
 
 

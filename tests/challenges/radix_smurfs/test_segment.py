@@ -234,6 +234,19 @@ def test_a_scene_of_one_frame_has_tracks_and_one_of_two_or_three_has_not(
     assert (table.groupby("track_id")["frame"].agg(lambda f: (f.max() < 8) or (f.min() >= 8))).all()
 
 
+def test_one_frame_in_ten_seconds_is_followed_too(tmp_path: Path):
+    path = tmp_path / "slow.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(1, 10), options={"crf": "12"})
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(scene(0, 1), format="rgb24")))
+        container.mux(stream.encode(None))
+    result = run_passes(path, tmp_path / "out", find, name_by_color, NAMES, n_workers=1)
+    assert (result.n_frames, result.n_detections, result.n_tracks) == (5, 10, 2)
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["claimed"]["rate"] == pytest.approx(0.1, rel=0.3)
+
+
 def test_nothing_is_written_for_what_is_no_video(tmp_path: Path):
     path = tmp_path / "no.mp4"
     path.write_text("no video")
