@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 
 from challenges.radix_smurfs.geometry import (
     Box,
-    Polygon,
     Rle,
     check_rle,
     polygons_to_rle,
+    read_polygon,
     resize_rle,
     rle_area,
     rle_box,
@@ -361,7 +360,7 @@ class _Reader:
                 raise _UnusableError(str(error)) from error
         if not isinstance(segmentation, list) or not segmentation:
             raise _UnusableError("no segmentation")
-        polygons = [p for p in map(_polygon, segmentation) if p is not None]
+        polygons = [p for p in map(read_polygon, segmentation) if p is not None]
         if not polygons:
             raise _UnusableError("no polygon of at least three points")
         if len(polygons) < len(segmentation):
@@ -389,20 +388,10 @@ class _Reader:
             "left_out": self.left_out,
             "repaired": self.repaired,
             "images_without_annotations": [record.name for record in images if record.id not in annotated],
-            "images_not_listed": _unlisted(self.store.names, self.used_files),
+            "images_not_listed": [
+                name
+                for name in self.store.names
+                if name.lower().endswith(IMAGE_SUFFIXES) and name not in self.used_files
+            ],
             "categories_in_use": {name or "unknown": n for name, n in in_use.items()},
         }
-
-
-def _polygon(coordinates: Any) -> Polygon | None:
-    """(P, 2) from COCO's flat list x, y, x, y ...; None where it is none."""
-    if not isinstance(coordinates, list) or len(coordinates) < 6 or len(coordinates) % 2:
-        return None
-    if not all(type(v) in (int, float) and math.isfinite(v) and abs(v) < 1e9 for v in coordinates):
-        return None
-    return np.array(coordinates, dtype=np.float64).reshape(-1, 2)
-
-
-def _unlisted(names: Iterable[str], used: Iterable[str]) -> list[str]:
-    known = frozenset(used)
-    return [name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and name not in known]

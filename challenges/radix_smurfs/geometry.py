@@ -21,6 +21,15 @@ Polygon = NDArray[np.float64]  # (P, 2) x, y; closed without repeating the first
 Mask = NDArray[np.bool_]  # (H, W)
 
 
+def read_polygon(coordinates: Any) -> Polygon | None:
+    """Take a polygon from a file, COCO's flat list x, y, x, y ...; None where it is none."""
+    if not isinstance(coordinates, list) or len(coordinates) < 6 or len(coordinates) % 2:
+        return None
+    if not all(type(v) in (int, float) and abs(v) < 1e9 for v in coordinates):  # NaN is not less
+        return None
+    return np.array(coordinates, dtype=np.float64).reshape(-1, 2)
+
+
 def polygons_to_rle(polygons: Sequence[Polygon], height: int, width: int) -> Rle:
     """Fill the union of polygons, cut off at the image's edge."""
     inside = [p for p in (clip_polygon(polygon, height, width) for polygon in polygons) if len(p) >= 3]
