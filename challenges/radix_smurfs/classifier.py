@@ -89,7 +89,7 @@ def predict_proba(head: Head, label_model: LabelModel, features: NDArray[np.floa
     return np.asarray(joint / joint.sum(axis=1, keepdims=True), np.float32)
 
 
-def load_classifier(directory: Path, n_threads: int = 1) -> Classifier:
+def load_classifier(directory: Path) -> Classifier:
     """Load and check an artifact.
 
     Raises:
@@ -105,7 +105,7 @@ def load_classifier(directory: Path, n_threads: int = 1) -> Classifier:
     if list(artifact.manifest.labels["function"]) != [function.name for function in LABELLING_FUNCTIONS]:
         raise UserError(f"the classifier in {directory} was trained with other labelling functions: train it anew")
     label_model = LabelModel.of_rates(tensors["rates"])
-    return Classifier(create_session(artifact.path("backbone.onnx"), n_threads), head, label_model)
+    return Classifier(create_session(artifact.path("backbone.onnx")), head, label_model)
 
 
 def describe(

@@ -21,6 +21,7 @@ from challenges.radix_smurfs.augmentation import turn_purple
 from challenges.radix_smurfs.scenery import Image, color_field, drawn_scene, texture
 
 MIN_PIXELS: Final = 30  # at the size of the composition: less of a Smurf teaches nothing
+MIN_SIDE: Final = 24  # pixels of a cut-out
 MAX_INSTANCES: Final = 60
 PURPLE_SHARE: Final = 0.12  # of pasted Smurfs: a bite of the fly turns them purple
 
@@ -50,7 +51,7 @@ def instance_map(masks: Sequence[NDArray[np.bool_]], height: int, width: int) ->
     return found
 
 
-def cut_out(example: Example, min_side: int = 24) -> list[Cutout]:
+def cut_out(example: Example) -> list[Cutout]:
     """Every instance of a picture that is large enough to be worth pasting."""
     height, width = example.instance_map.shape
     cutouts = []
@@ -59,7 +60,7 @@ def cut_out(example: Example, min_side: int = 24) -> list[Cutout]:
         if not mask.any():
             continue
         x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
-        if min(w, h) < min_side:
+        if min(w, h) < MIN_SIDE:
             continue
         part = np.s_[y : y + h, x : x + w]
         edges = (x <= 1, y <= 1, x + w >= width - 1, y + h >= height - 1)

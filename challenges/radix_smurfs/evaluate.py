@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from challenges.radix_smurfs.dataset import NAMES, ImageRecord, SmurfDataset, read_intact
-from challenges.radix_smurfs.geometry import Rle, mask_to_rle, rle_area, rle_to_mask
+from challenges.radix_smurfs.geometry import Rle, mask_to_rle, rle_area, rle_box, rle_to_mask
 from challenges.radix_smurfs.overlay import Marked, draw
 from challenges.radix_smurfs.segmenter import Segmenter
 from common.cli import progress
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SCORED_FROM: Final = 0.01  # average precision counts faint detections, too; they only ever add to it
 FOUND_IOU: Final = 0.5
 SIZES: Final = (0.05, 0.2)  # shares of the image's height that part small, middle and large Smurfs
-SHOWN_FROM: Final = 0.25  # detections in pictures
+SHOWN_FROM: Final = 0.25  # score of detections that are counted and drawn
 
 Predictions = list[tuple[Rle, float]]  # masks of an image with their scores
 
@@ -96,14 +96,15 @@ def score(evaluation: Evaluation, *, n_resamples: int = 1000) -> dict[str, Any]:
     }
 
 
-def found_by_size(evaluation: Evaluation, from_score: float = SHOWN_FROM) -> dict[str, dict[str, float]]:
-    """Of the annotated Smurfs of each size, how many a detection of `from_score` or more overlaps by FOUND_IOU."""
+def found_by_size(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """Of the annotated Smurfs of each size, how many a detection of SHOWN_FROM or more overlaps by FOUND_IOU."""
     limits = dict(zip(("small", "middle", "large"), ((0.0, SIZES[0]), SIZES, (SIZES[1], np.inf)), strict=True))
     counts = {name: [0, 0] for name in limits}
     for record, truth, found in zip(evaluation.records, evaluation.truth, evaluation.found, strict=True):
-        best = mask_iou(truth, [rle for rle, s in found if s >= from_score]).max(1, initial=0.0)  # (n_truth,)
+        best = mask_iou(truth, [rle for rle, s in found if s >= SHOWN_FROM]).max(1, initial=0.0)  # (n_truth,)
         for rle, overlap in zip(truth, best, strict=True):
-            share = _height(rle) / record.height
+            _, top, _, bottom = rle_box(rle)
+            share = (bottom - top) / record.height
             name = next(n for n, (low, high) in limits.items() if low <= share < high)
             counts[name][0] += overlap >= FOUND_IOU
             counts[name][1] += 1
@@ -117,12 +118,6 @@ def mask_iou(truth: Sequence[Rle], found: Sequence[Rle]) -> NDArray[np.float64]:
     if not truth or not found:
         return np.zeros((len(truth), len(found)))
     return np.asarray(coco_mask.iou(list(truth), list(found), [0] * len(found)), dtype=np.float64)
-
-
-def _height(rle: Rle) -> float:
-    from pycocotools import mask as coco_mask
-
-    return float(coco_mask.toBbox(rle)[3])
 
 
 def curve(evaluation: Evaluation) -> MaskScores:

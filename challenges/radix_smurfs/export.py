@@ -129,9 +129,9 @@ def write_artifact(
     )  # fmt: skip
 
 
-def segmenter_of(model: bytes | Path, *, image_size: int | None = None, n_threads: int = 1) -> Segmenter:
+def segmenter_of(model: bytes | Path, *, image_size: int = IMAGE_SIZE) -> Segmenter:
     """An exported network as prediction uses it, without an artifact."""
-    return Segmenter(create_session(model, n_threads), image_size or IMAGE_SIZE, SCORE_THRESHOLD, IOU_THRESHOLD)
+    return Segmenter(create_session(model), image_size, SCORE_THRESHOLD, IOU_THRESHOLD)
 
 
 def weights_of(model: bytes | Path) -> dict[str, Tensor]:

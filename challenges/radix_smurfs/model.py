@@ -25,6 +25,7 @@ SCRATCH: Final = "yolo11n-seg.yaml"
 BACKBONE_NAME: Final = "efficientnet_lite0_stages"  # in yolo_lite0.yaml
 STRIDE: Final = 32  # both sides of an input are multiples of it
 MASK_STRIDE: Final = 4  # of the prototypes
+BACKBONE_FACTOR: Final = 0.2  # of the learning rate: what is pretrained learns more slowly
 
 
 def import_ultralytics() -> Any:
@@ -136,29 +137,18 @@ class SmurfNet(nn.Module):
                 module.eval()
         return self
 
-    def parameter_groups(self, learning_rate: float, backbone_factor: float = 0.2) -> list[dict[str, Any]]:
-        """Groups for an optimiser: what is pretrained learns more slowly."""
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Groups for an optimiser."""
         inside = {id(p) for p in self.backbone.parameters()}
-        groups: dict[float, list[nn.Parameter]] = {1.0: [], backbone_factor: []}
+        groups: dict[float, list[nn.Parameter]] = {1.0: [], BACKBONE_FACTOR: []}
         for parameter in self.parameters():
             if parameter.requires_grad:
-                groups[backbone_factor if id(parameter) in inside else 1.0].append(parameter)
+                groups[BACKBONE_FACTOR if id(parameter) in inside else 1.0].append(parameter)
         return [{"params": params, "lr": learning_rate * f} for f, params in groups.items() if params]
 
     def forward(self, pixels: Tensor) -> Any:
-        """(B, H, W, 3) uint8 RGB -> in training ultralytics' raw predictions, for `segmentation_loss`.
-
-        Otherwise boxes (B, A, 4) as x0, y0, x1, y1 in pixels, scores (B, A), coefficients (B, A, 32) of all A anchors,
-        and prototypes (B, 32, H/4, W/4).
-        """
-        images = pixels.permute(0, 3, 1, 2).float() / 255  # (B, 3, H, W)
-        outputs = self.yolo(images)
-        if self.training:
-            return outputs
-        found, prototypes = outputs if self.yolo.model[-1].export else outputs[0]
-        found = found.transpose(1, 2)  # (B, A, 4 + 1 + 32)
-        center, half = found[..., :2], found[..., 2:4] / 2
-        return torch.cat([center - half, center + half], -1), found[..., 4], found[..., 5:], prototypes
+        """(B, H, W, 3) uint8 RGB -> what ultralytics' network says: raw predictions in training, else decoded ones."""
+        return self.yolo(pixels.permute(0, 3, 1, 2).float() / 255)
 
 
 def build_yolo(config: str, *, pretrained: bool = True) -> Any:

@@ -67,9 +67,7 @@ class Result:
     damage: Damage
 
 
-def segment_video(
-    path: Path, out: Path, segmenter: Segmenter, classifier: Classifier, *, n_workers: int | None = None
-) -> Result:
+def segment_video(path: Path, out: Path, segmenter: Segmenter, classifier: Classifier) -> Result:
     """Write VIDEO, TABLE, SHEET and REPORT into the folder `out`.
 
     Args:
@@ -77,19 +75,18 @@ def segment_video(
         out: made where it does not exist.
         segmenter: finds the Smurfs of a frame.
         classifier: says of a cut-out which Smurf it is.
-        n_workers: threads that segment or draw; by default one for each available core.
 
     Raises:
         UserError: the file is no video, or not one frame of it can be decoded.
     """
     find = segmenter.at(score_threshold=FAINT)
-    return run_passes(path, out, find, classifier.predict, classifier.names, n_workers=n_workers)
+    return run_passes(path, out, find, classifier.predict, classifier.names)
 
 
 def run_passes(
     path: Path, out: Path, find: FindSmurfs, name: NameSmurfs, names: tuple[str, ...], *, n_workers: int | None = None
 ) -> Result:
-    """`segment_video` with any functions that find and name."""
+    """`segment_video` with any functions that find and name, in `n_workers` threads (one for each available core)."""
     info = probe(path)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".part-") as folder:

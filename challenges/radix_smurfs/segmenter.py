@@ -103,7 +103,7 @@ class Segmenter:
         return found.take(order[found.scores[order] >= self.score_threshold])
 
 
-def load_segmenter(directory: Path = DEFAULT_MODEL, n_threads: int = 1) -> Segmenter:
+def load_segmenter(directory: Path = DEFAULT_MODEL) -> Segmenter:
     """Load and check an artifact.
 
     Raises:
@@ -112,7 +112,7 @@ def load_segmenter(directory: Path = DEFAULT_MODEL, n_threads: int = 1) -> Segme
     artifact = load_artifact(directory, "radix_smurfs")
     settings = artifact.manifest.input
     return Segmenter(
-        session=create_session(artifact.path("model.onnx"), n_threads),
+        session=create_session(artifact.path("model.onnx")),
         image_size=int(settings["image_size"]),
         score_threshold=float(artifact.manifest.config["score_threshold"]),
         iou_threshold=float(artifact.manifest.config["iou_threshold"]),

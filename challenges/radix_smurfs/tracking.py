@@ -29,6 +29,8 @@ MIN_IOU: Final = 0.2  # between a track's expected box and a detection
 MEMORY_S: Final = 1.0  # how long a track is looked for, but for two frames at least
 MAX_GAP: Final = 4  # frames that are filled between two sightings
 MIN_SIGHTINGS: Final = 4  # a track of fewer frames is taken for a mistake
+FIRST_LOOKS: Final = 3  # at a new track, one after the other
+LOOK_EVERY: Final = 5  # frames, at a track that is known well enough
 MOSTLY_SHARED: Final = 0.7  # of the smaller of two masks: they are one Smurf, of which a part was found as well
 CUT_DIFFERENCE: Final = 25.0  # mean absolute difference of two thumbnails, in grey levels
 CUT_COLORS: Final = 0.25  # share of the colours that are others
@@ -243,8 +245,6 @@ class Votes:
     """What the classifier said of each track, how often it was seen, and how often on another one's place."""
 
     n_names: int
-    every: int = 5  # frames between two looks at a track that is known well enough
-    n_first: int = 3  # looks at a new track, one after the other
     sightings: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     looks: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     sums: dict[int, NDArray[np.float64]] = field(default_factory=dict)
@@ -256,7 +256,7 @@ class Votes:
         return [
             row
             for row, track in enumerate(frame.track_ids.tolist())
-            if track != NOBODY and (self.looks[track] < self.n_first or frame.index % self.every == 0)
+            if track != NOBODY and (self.looks[track] < FIRST_LOOKS or frame.index % LOOK_EVERY == 0)
         ]
 
     def add(self, track: int, probabilities: NDArray[np.float32], weight: float) -> None:

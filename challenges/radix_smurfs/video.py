@@ -208,7 +208,7 @@ def _upright(frame: Any) -> Image:
 
 
 @contextmanager
-def write_video(path: Path, info: VideoInfo, *, crf: int = 20) -> Iterator[Callable[[Image, float], None]]:
+def write_video(path: Path, info: VideoInfo) -> Iterator[Callable[[Image, float], None]]:
     """Write H.264 in an MP4 whose index comes first; yields `append(image, time_s)`.
 
     Frames keep their times, so that a variable rate stays what it was; sound comes from `info.path`, as it is where an
@@ -217,7 +217,6 @@ def write_video(path: Path, info: VideoInfo, *, crf: int = 20) -> Iterator[Calla
     Args:
         path: replaced when the block ends well, untouched otherwise.
         info: of the video that is being shown; the images have its size.
-        crf: x264's quality, less is better and larger.
     """
     import av
 
@@ -225,7 +224,7 @@ def write_video(path: Path, info: VideoInfo, *, crf: int = 20) -> Iterator[Calla
     with replace_atomically(path) as temporary:
         options = {"movflags": "+faststart"}
         with av.open(str(temporary), "w", format="mp4", options=options) as container:
-            stream = container.add_stream("libx264", rate=info.rate, options={"preset": "veryfast", "crf": str(crf)})
+            stream = container.add_stream("libx264", rate=info.rate, options={"preset": "veryfast", "crf": "20"})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.time_base = TIME_BASE
             stream.codec_context.thread_count = available_cores()

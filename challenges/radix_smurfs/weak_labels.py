@@ -28,6 +28,8 @@ SHARES: Final = (0.10, 0.76, 0.10, 0.04)  # of NAMES, about: a handful of pages 
 BELIEVED: Final = (0.8, 0.03)  # how often a function votes on figures of its own name, and on others
 WEIGHT_OF_BELIEF: Final = 25  # as if it had been seen on so many figures of each name
 
+N_ITERATIONS: Final = 20  # of expectation and maximisation; it settles after a few
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -175,17 +177,11 @@ class LabelModel:
     Fitted by expectation maximisation. What is believed beforehand about each function enters as that many figures
     seen already, so that a name without any figure keeps its meaning. The shares of the names are given, not learned.
 
-    Args:
-        n_iterations: of expectation and maximisation; it settles after a few.
-
     Attributes:
         rates_: (J, 4) how often each function votes on figures of each name.
     """
 
     rates_: NDArray[np.float64]
-
-    def __init__(self, n_iterations: int = 20) -> None:
-        self.n_iterations = n_iterations
 
     def fit(self, votes: NDArray[np.bool_]) -> LabelModel:
         """Learn the rates from (N, J) votes; N may be 0."""
@@ -193,7 +189,7 @@ class LabelModel:
         own = labels[:, None] == np.arange(len(NAMES))  # (J, 4)
         believed = np.where(own, *BELIEVED)
         self.rates_ = believed
-        for _ in range(self.n_iterations):
+        for _ in range(N_ITERATIONS):
             posterior = self.predict_proba(votes).astype(np.float64)  # (N, 4)
             seen = votes.astype(np.float64).T @ posterior  # (J, 4)
             self.rates_ = (seen + WEIGHT_OF_BELIEF * believed) / (posterior.sum(axis=0) + WEIGHT_OF_BELIEF)

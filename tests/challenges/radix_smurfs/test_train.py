@@ -136,7 +136,7 @@ def test_the_exported_network_says_what_the_trained_one_says(data: TrainingSet, 
         found = weights_of(int8)
         missing, unknown = quantized.load_state_dict(found, strict=False)
         eager = [t.numpy() for t in RawNet(quantized)(torch.from_numpy(pixels))]
-        boxes, scores, *_ = net(torch.from_numpy(pixels))  # ultralytics' own decoding
+        decoded = net(torch.from_numpy(pixels))[0][0][0].T.numpy()  # (A, 4 + 1 + 32) by ultralytics itself
     assert not unknown
     assert [name for name in missing if "dfl" not in name] == []
     session = segmenter_of(float32).session
@@ -150,7 +150,8 @@ def test_the_exported_network_says_what_the_trained_one_says(data: TrainingSet, 
         assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.98
     detections = segmenter_of(float32, image_size=160).at(score_threshold=0)(data.examples[0].image)
     scale = 160 / max(data.examples[0].image.shape)
-    inside = boxes[0, int(scores.argmax())].numpy() / scale
+    x, y, width, height = decoded[decoded[:, 4].argmax(), :4] / scale
+    inside = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
     limits = np.array(data.examples[0].image.shape[1::-1] * 2)
     # The network's best box is among those found; which is first there is also a matter of the masks.
     assert np.abs(detections.boxes - np.clip(inside, 0, limits)).max(1).min() < 0.5
