@@ -127,16 +127,18 @@ def folds(dataset: SmurfDataset, n: int = 5, seed: int = 0) -> NDArray[np.int64]
     images, so that no instance is judged by a model that saw its neighbours.
 
     Returns:
-        (n_images,) fold of each image, 0 to n - 1.
-
-    Raises:
-        UserError: fewer images than folds.
+        (n_images,) fold of each image, 0 to n - 1, or to fewer where there are fewer such groups.
     """
     from common.data.splits import grouped_folds, near_duplicate_groups
 
     counts = Counter(instance.image_id for instance in dataset.instances)
     crowdedness = np.digitize([counts[record.id] for record in dataset.images], [1, 3, 6])  # none, 1-2, 3-5, more
     groups = near_duplicate_groups(_hashes(dataset), NEAR_DUPLICATE_BITS)
+    n = min(n, len(np.unique(groups)))
+    if n < 2:
+        return np.zeros(len(groups), np.int64)
+    if np.bincount(crowdedness).max() < n:  # so few images cannot be spread by it
+        crowdedness = np.zeros_like(crowdedness)
     return grouped_folds(crowdedness, groups, n_folds=n, seed=seed)
 
 

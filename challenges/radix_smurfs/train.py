@@ -95,9 +95,7 @@ def load_training_set(path: Path, seed: int = 0) -> TrainingSet:
     """
     dataset = load(path)
     examples = tuple(_example(dataset, row) for row in range(len(dataset.images)))
-    n_folds = min(N_FOLDS, len(examples))
-    split = folds(dataset, n_folds, seed) if n_folds > 1 else np.zeros(len(examples), np.int64)
-    return TrainingSet(examples, split, dataset, fingerprint([path]))
+    return TrainingSet(examples, folds(dataset, N_FOLDS, seed), dataset, fingerprint([path]))
 
 
 def _example(dataset: SmurfDataset, row: int) -> Example:

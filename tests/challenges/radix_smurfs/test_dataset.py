@@ -11,6 +11,7 @@ import pytest
 
 from challenges.radix_smurfs.dataset import NAMES, SmurfDataset, folds, load, read_image
 from challenges.radix_smurfs.geometry import mask_to_rle, rle_area, rle_to_mask
+from challenges.radix_smurfs.sample import write_sample
 from common.data.images import ImageError
 from common.errors import UserError
 
@@ -248,8 +249,13 @@ def test_folds_keep_one_drawing_in_two_sizes_together(tmp_path: Path) -> None:
     assert assigned[::2].tolist() == assigned[1::2].tolist()
     assert set(assigned) == {0, 1, 2}
     assert (assigned == folds(dataset, n=3, seed=1)).all()
-    with pytest.raises(UserError, match="too few for 20 folds"):
-        folds(dataset, n=20)
+    assert set(folds(dataset, n=20)) == set(range(6))  # there are no more drawings
+
+
+@pytest.mark.parametrize("n_images", [1, 2, 6])
+def test_few_images_are_as_few_folds(tmp_path: Path, n_images: int) -> None:
+    dataset = load(write_sample(tmp_path, n_images=n_images, n_frames=0))
+    assert set(folds(dataset)) == set(range(min(5, n_images)))
 
 
 @pytest.mark.real_data
