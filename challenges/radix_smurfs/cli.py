@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -267,8 +268,11 @@ def train_classifier(
     text += f"{metrics['n_confident']} with a confident weak label, {metrics['n_reviewed']} reviewed"
     if metrics.get("weak_labels_where_confident") == {"n_figures": 0}:
         text += "; none of these has a confident weak label, which is therefore not measured"
+    unseen = [name for name, f1 in metrics.get("weak_labels", {}).get("f1", {}).items() if isnan(f1)]
+    if unseen:
+        text += f"; no macro F1, since none is reviewed as {' or '.join(unseen)}"
     for key in ("weak_labels", "classifier_on_weak_labels", "classifier_on_reviewed_labels"):
-        if key in metrics:
+        if key in metrics and not unseen:
             text += f"; macro F1 of {key.replace('_', ' ')} {metrics[key]['macro_f1']['estimate']:.3f}"
     text += _report_input(dataset, out / MANIFEST_NAME)
     print_summary({"out": out, "data": path, "generated_sample": generated} | metrics, text, as_json)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from challenges.radix_smurfs import classifier_training
+from challenges.radix_smurfs import classifier_training, cli
 from challenges.radix_smurfs.augmentation import add_flower, augment
 from challenges.radix_smurfs.classifier import GREY, Classifier, Head, load_classifier, picture
 from challenges.radix_smurfs.classifier_training import (
@@ -292,6 +292,18 @@ def test_scores_by_hand() -> None:
     from sklearn.metrics import f1_score
 
     assert found["macro_f1"]["estimate"] == pytest.approx(f1_score(truth[:6], predicted[:6], average="macro"))
+
+
+def test_a_review_without_a_name_has_no_macro_f1(
+    sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = score(np.array([0, 1, 2, -1]), np.array([0, 1, 2, 3]), np.arange(4))  # as one that was broken off
+    metrics = {"n_figures": 4, "n_confident": 4, "n_reviewed": 3, "weak_labels": found}
+    monkeypatch.setattr(classifier_training, "train_classifier", lambda *_: metrics)
+    cli.train_classifier(sample, out=tmp_path)
+    printed = capsys.readouterr().out
+    assert "no macro F1, since none is reviewed as Vanity Smurf" in printed
+    assert "nan" not in printed
 
 
 def test_other_looks_are_the_same_figure() -> None:
