@@ -65,7 +65,7 @@ def timed() -> dict[str, Any]:
 
 def test_speed(page: str, timed: dict[str, Any]):
     for run in timed["discovery"]["runs"]:
-        figures = (f"{run[name]:.0f}" for name in ("seconds", "encoding_seconds", "texts_per_second"))
+        figures = (f"{run[name]:,.0f}" for name in ("seconds", "encoding_seconds", "texts_per_second"))
         assert f"| {run['answers']:,} | {' | '.join(figures)} | {run['peak_mb']:,.0f} |" in page
     assert max(timed["discovery"]["runs"], key=lambda run: run["answers"])["seconds"] < 600
 
